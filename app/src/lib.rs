@@ -4,3 +4,7 @@
 //! backends; [`cli`](crate::cli) decides nothing.
 
 pub mod cli;
+pub mod config;
+pub mod flow;
+pub mod ledger;
+pub mod ports;
