@@ -7,6 +7,7 @@ pub mod deploy;
 mod error;
 mod heartbeat;
 mod observe;
+pub mod quarantine;
 mod report;
 mod resume;
 pub mod rollback;
