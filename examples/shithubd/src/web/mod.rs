@@ -77,6 +77,7 @@ pub async fn run(config: &Config, options: &WebOptions, passed: ListenFd) -> Res
     }
     migrations::check(&db).await?;
     let (listener, shared) = listen(config, options, passed).await?;
+    let address = listener.local_addr().map_err(WebError::Passed)?;
     let (stopper, stop) = watch::channel(None);
     let app = App(Arc::new(Parts {
         db: db.clone(),
@@ -96,8 +97,9 @@ pub async fn run(config: &Config, options: &WebOptions, passed: ListenFd) -> Res
         counters: app.connections.clone(),
     };
     tokio::spawn(wait_for_signal(terminate, interrupt, stopper));
-    notify(NotifyState::Ready);
-    tracing::info!("{} serves as pid {}", version::TAG, std::process::id());
+    // With the address, since `--listen 127.0.0.1:0` leaves the choice of the port to the system.
+    notify(&[NotifyState::Ready, NotifyState::Status(&format!("listening on {address}"))]);
+    tracing::info!("{} serves on {address} as pid {}", version::TAG, std::process::id());
     let ended = server.run(router::build(app), stop).await;
     match ended {
         Ended::Drained => {
@@ -133,14 +135,14 @@ async fn wait_for_signal(mut terminate: Signal, mut interrupt: Signal, stopper: 
         _ = interrupt.recv() => {}
     }
     stopper.send_replace(Some(Instant::now()));
-    notify(NotifyState::Stopping);
+    notify(&[NotifyState::Stopping]);
     tracing::info!("stopping: no new connections, those open are served");
     // The sender stays: without it every receiver would take the stop for withdrawn.
     std::future::pending::<()>().await;
 }
 
-fn notify(state: NotifyState) {
-    if let Err(error) = sd_notify::notify(&[state]) {
+fn notify(states: &[NotifyState]) {
+    if let Err(error) = sd_notify::notify(states) {
         tracing::warn!("cannot notify the service manager: {error}");
     }
 }
