@@ -93,10 +93,15 @@ impl Db {
             Some(url) if url.reveal().starts_with("postgres:") || url.reveal().starts_with("postgresql:") => {
                 // The parser's own error could quote the URL, and with it the password.
                 let options = PgConnectOptions::from_str(url.reveal()).map_err(|_| DatabaseError::BadUrl)?;
+                let options = options
+                    .application_name("shithubd")
+                    // sqlx asks for its table with IF NOT EXISTS, and the server would say each time that it is there.
+                    .options([("client_min_messages", "warning")])
+                    .disable_statement_logging();
                 let pool = PgPoolOptions::new()
                     .max_connections(POSTGRES_CONNECTIONS)
                     .acquire_timeout(ACQUIRE_TIMEOUT)
-                    .connect_with(options.application_name("shithubd").disable_statement_logging())
+                    .connect_with(options)
                     .await
                     .map_err(DatabaseError::Open)?;
                 Ok(Self::Postgres(pool))
