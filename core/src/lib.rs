@@ -8,6 +8,9 @@
 
 pub mod capsule;
 pub mod evidence;
+pub mod history;
+pub mod journal;
+pub mod plan;
 pub mod protocol;
 pub mod release;
 pub mod time;
