@@ -24,14 +24,14 @@ fn both_sides_alternate_after_one_warm_up() {
             Ok(1.0)
         },
     )
-    .unwrap();
+    .expect("works");
     assert_eq!(*order.borrow(), "fufufu");
     assert_eq!((comparison.ours.len(), comparison.other.len()), (2, 2));
 }
 
 #[test]
 fn the_line_and_the_file_say_the_same() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().expect("works");
     let comparison = Comparison {
         name: "flip".into(),
         ours: vec![11.0, 12.0, 13.0],
@@ -39,11 +39,15 @@ fn the_line_and_the_file_say_the_same() {
         unit: "ms",
     };
     let mut line = Vec::new();
-    let ratio = report_to(&comparison, directory.path(), &mut line).unwrap();
+    let ratio = report_to(&comparison, directory.path(), &mut line).expect("works");
     assert!((ratio - 1.2).abs() < 1e-9);
-    assert_eq!(String::from_utf8(line).unwrap(), "bench flip: ours 12.0 ms other 10.0 ms ratio 1.20\n");
+    assert_eq!(
+        String::from_utf8(line).expect("works"),
+        "bench flip: ours 12.0 ms other 10.0 ms ratio 1.20\n"
+    );
     let json: serde_json::Value =
-        serde_json::from_slice(&fs_err::read(directory.path().join("flip.json")).unwrap()).unwrap();
+        serde_json::from_slice(&fs_err::read(directory.path().join("flip.json")).expect("works"))
+            .expect("works");
     assert_eq!(json["ours"], 12.0);
     assert_eq!(json["other"], 10.0);
     assert_eq!(json["ours_all"][2], 13.0);
@@ -52,6 +56,6 @@ fn the_line_and_the_file_say_the_same() {
 #[test]
 fn nothing_measured_is_an_error_and_not_a_ratio() {
     let comparison = Comparison { name: "none".into(), ours: vec![], other: vec![1.0], unit: "ms" };
-    let error = report_to(&comparison, Path::new("/nonexistent"), &mut Vec::new()).unwrap_err();
+    let error = report_to(&comparison, Path::new("/nonexistent"), &mut Vec::new()).expect_err("refused");
     assert_eq!(error.to_string(), "bench `none`: ours has no usable measurement");
 }
