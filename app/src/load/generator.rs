@@ -124,9 +124,14 @@ impl Load {
         self.recorder.now_us()
     }
 
-    /// A look at the samples from index `from` on, in the order in which they ended.
-    pub fn samples_from(&self, from: usize) -> Vec<Sample> {
-        self.recorder.samples_from(from)
+    /// A point in time on the same clock.
+    pub fn us(&self, at: Instant) -> u64 {
+        self.recorder.us(at)
+    }
+
+    /// A look at the samples that ended at `since_us` or later, in the order in which they ended.
+    pub fn samples_since(&self, since_us: u64) -> Vec<Sample> {
+        self.recorder.samples_since(since_us)
     }
 
     /// Sends nothing more, waits until what is in flight is answered or timed out, and hands out

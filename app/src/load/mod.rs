@@ -19,5 +19,6 @@ pub mod sample;
 pub mod summary;
 
 pub use generator::{Load, LoadError};
+pub use mix::Variables;
 pub use plan::LoadPlan;
 pub use sample::{Outcome, Recording, Sample, TransportKind};

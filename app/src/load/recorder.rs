@@ -90,12 +90,14 @@ impl Recorder {
         Some(shared)
     }
 
-    /// The samples from index `from` on, in the order in which they ended.
-    pub fn samples_from(&self, from: usize) -> Vec<Sample> {
-        lock(&self.samples).get(from..).map(<[Sample]>::to_vec).unwrap_or_default()
+    /// The samples that ended at `since_us` or later. They are added by one thread as they end, so the
+    /// list is in that order.
+    pub fn samples_since(&self, since_us: u64) -> Vec<Sample> {
+        let samples = lock(&self.samples);
+        samples[samples.partition_point(|sample| sample.end_us < since_us)..].to_vec()
     }
 
-    /// Everything so far.
+    /// Hands out everything; the recorder is empty afterwards.
     pub fn recording(&self) -> Recording {
         Recording {
             requests: self.requests.clone(),

@@ -143,6 +143,11 @@ impl Recording {
         !matches!(sample.outcome, Outcome::Status(status) if Some(status) == expected)
     }
 
+    /// The name of a kind of request.
+    pub fn request_name(&self, request: u16) -> &str {
+        self.requests.get(usize::from(request)).map_or("", |kind| &kind.name)
+    }
+
     /// The wall-clock time of a time of this load.
     pub fn wall(&self, us: u64) -> Timestamp {
         let us = i64::try_from(us).unwrap_or(i64::MAX);
