@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod flow;
 pub mod ledger;
+pub mod load;
 pub mod placeholders;
 pub mod ports;
 pub mod probe;

@@ -28,13 +28,12 @@ pub struct SiteArgs {
 impl SiteArgs {
     /// Reads the configuration.
     pub fn site(&self) -> Result<Site, CliError> {
-        let path = match &self.config {
-            Some(path) => path.clone(),
-            None => {
-                let start = std::env::current_dir()
-                    .map_err(|error| CliError::usage(format!("cannot tell the current folder: {error}")))?;
-                config::find(&start).ok_or(ConfigError::NotFound { start }).map_err(CliError::from)?
-            }
+        let path = if let Some(path) = &self.config {
+            path.clone()
+        } else {
+            let start = std::env::current_dir()
+                .map_err(|error| CliError::usage(format!("cannot tell the current folder: {error}")))?;
+            config::find(&start).ok_or(ConfigError::NotFound { start })?
         };
         let config = Config::read(&path)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());

@@ -4,6 +4,7 @@
 //! Flows name no backend and print nothing.
 
 pub mod deploy;
+pub mod drill;
 mod error;
 mod heartbeat;
 mod observe;
