@@ -48,7 +48,11 @@ impl Store {
             if identity.mode != mode {
                 return Err(StoreError::ModeChanged { path, expected: mode, found: identity.mode });
             }
-            verified.push(VerifiedFile { dev: identity.dev, ino: identity.ino, executable: file.executable });
+            verified.push(VerifiedFile {
+                dev: identity.dev,
+                ino: identity.ino,
+                executable: file.executable,
+            });
             let mut above = path.parent();
             while let Some(parent) = above
                 && parent != folder

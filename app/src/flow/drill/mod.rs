@@ -243,7 +243,7 @@ impl Drill<'_> {
 /// The title of the last step that proves the target.
 fn last_proof(prepared: &Prepared) -> Option<String> {
     debug_assert_eq!(prepared.plan.kind, RunKind::Rollback);
-    let proofs = prepared.plan.steps.iter().filter(|step| matches!(step, Step::Prove { .. }));
+    let mut proofs = prepared.plan.steps.iter().filter(|step| matches!(step, Step::Prove { .. }));
     proofs.next_back().map(Step::title)
 }
 
