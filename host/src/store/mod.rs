@@ -21,7 +21,6 @@ use unship_core::release::{Release, Tag};
 pub use error::StoreError;
 pub use manifest::{DEPTH_MAX, FILES_MAX, PATH_BYTES_MAX, check_manifest, manifest_of};
 pub use staging::Staging;
-pub(crate) use verify::VerifiedFile;
 
 use crate::clock;
 use crate::durable;
