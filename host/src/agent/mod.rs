@@ -44,9 +44,9 @@ pub struct Agent {
     epoch: EpochFile,
     root: PathBuf,
     runner: Box<dyn Runner + Send>,
-    /// Tests stop a convergence after any of its actions.
+    /// Tests cut a convergence off, by a panic, after any of its actions.
     #[cfg(test)]
-    after_action: Option<Box<dyn FnMut(&str) -> bool + Send>>,
+    after_action: Option<Box<dyn FnMut(&str) + Send>>,
 }
 
 impl std::fmt::Debug for Agent {
@@ -58,9 +58,8 @@ impl std::fmt::Debug for Agent {
 impl Agent {
     /// The agent of a host's folders. Nothing is created or asked yet.
     pub fn open(paths: HostPaths) -> Result<Agent, AgentError> {
-        let absolute = |path: PathBuf| {
-            std::path::absolute(&path).map_err(|source| AgentError::Path { path, source })
-        };
+        let absolute =
+            |path: PathBuf| std::path::absolute(&path).map_err(|source| AgentError::Path { path, source });
         let root = absolute(paths.root)?;
         let runtime = absolute(paths.runtime)?;
         Ok(Agent {
@@ -118,10 +117,7 @@ impl Agent {
         let what = match envelope.request {
             HostRequest::Stage { manifest } => {
                 let staging = self.store.stage(&manifest)?;
-                return Ok(HostReply::Staging {
-                    missing: staging.missing,
-                    published: staging.published,
-                });
+                return Ok(HostReply::Staging { missing: staging.missing, published: staging.published });
             }
             HostRequest::Converge { desired } => return self.converge(&desired),
             HostRequest::Write { digest, path, offset, bytes } => {

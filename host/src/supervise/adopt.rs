@@ -38,11 +38,7 @@ impl Daemon {
         Ok(())
     }
 
-    fn take_over(
-        &mut self,
-        record: SlotRecord,
-        process: Option<Process>,
-    ) -> Result<(), SuperviseError> {
+    fn take_over(&mut self, record: SlotRecord, process: Option<Process>) -> Result<(), SuperviseError> {
         let now = Instant::now();
         let unit = &record.order.unit;
         let name = format!("{}@{}", unit.name, record.order.release.tag);

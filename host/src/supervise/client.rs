@@ -39,9 +39,9 @@ impl Client {
         answered.map_err(|error| {
             let (socket, why) = (self.socket.clone(), error.to_string());
             match error.kind() {
-                io::ErrorKind::BrokenPipe
-                | io::ErrorKind::ConnectionReset
-                | io::ErrorKind::UnexpectedEof => SuperviseError::NotRunning { socket, why },
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof => {
+                    SuperviseError::NotRunning { socket, why }
+                }
                 _ => SuperviseError::BadAnswer { socket, why },
             }
         })

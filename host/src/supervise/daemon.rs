@@ -194,7 +194,8 @@ impl Daemon {
             }
         }
         let now = Instant::now();
-        let due: Vec<u64> = self.slots.iter().filter(|s| s.due().is_some_and(|d| d <= now)).map(|s| s.id).collect();
+        let due: Vec<u64> =
+            self.slots.iter().filter(|s| s.due().is_some_and(|d| d <= now)).map(|s| s.id).collect();
         for id in due {
             self.sequence += 1;
             if self.slot(id).is_some_and(|slot| slot.tick(now)) {

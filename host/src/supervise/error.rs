@@ -102,9 +102,9 @@ impl SuperviseError {
             SuperviseError::Running { .. } => {
                 Some("use the one that runs, or end it with `unship supervise --stop`".to_owned())
             }
-            SuperviseError::NotRunning { .. } => Some(
-                "start it with `unship supervise`; it adopts instances that still serve".to_owned(),
-            ),
+            SuperviseError::NotRunning { .. } => {
+                Some("start it with `unship supervise`; it adopts instances that still serve".to_owned())
+            }
             SuperviseError::Listen { listen, .. } => {
                 Some(format!("see who has the address with `ss -ltnp | grep {listen}`"))
             }

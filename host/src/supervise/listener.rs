@@ -64,8 +64,7 @@ impl Listener {
         // Nearly always the first one, as it was handed over.
         numbers.sort_by_key(|number| *number != FIRST_FD);
         for number in numbers {
-            let socket =
-                rustix::process::pidfd_getfd(pidfd.as_fd(), number, PidfdGetfdFlags::empty())?;
+            let socket = rustix::process::pidfd_getfd(pidfd.as_fd(), number, PidfdGetfdFlags::empty())?;
             if listens_on(&socket, address) {
                 return Ok(Some(Listener { unit: unit.to_owned(), address, socket }));
             }

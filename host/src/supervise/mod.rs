@@ -64,11 +64,7 @@ impl Default for SuperviseOptions {
 
 /// Runs the child runner until it is told to end by SIGTERM, SIGINT or a client; then it drains all
 /// instances and returns. It adopts what a killed predecessor left and starts what `<root>/current` names.
-pub fn run(
-    paths: &HostPaths,
-    spec: ServiceSpec,
-    options: SuperviseOptions,
-) -> Result<(), SuperviseError> {
+pub fn run(paths: &HostPaths, spec: ServiceSpec, options: SuperviseOptions) -> Result<(), SuperviseError> {
     check_runtime(&paths.runtime)?;
     daemon::Daemon::open(paths, spec, options)?.run()
 }

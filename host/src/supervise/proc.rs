@@ -40,9 +40,8 @@ pub(super) fn of_invocation(invocation: &str) -> Invocation {
     let mut found = Invocation::default();
     let wanted = format!("UNSHIP_INVOCATION={invocation}");
     let Ok(entries) = fs_err::read_dir("/proc") else { return found };
-    let pids = entries
-        .take(PROCESSES_MAX)
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let pids =
+        entries.take(PROCESSES_MAX).filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     for pid in pids {
         let environment = fs_err::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         if environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes()) {

@@ -35,9 +35,7 @@ pub fn exec_shim(args: impl Iterator<Item = OsString>) -> ShimError {
     let Some(program) = command.next() else {
         return ShimError::NoCommand;
     };
-    let source = Command::new(&program)
-        .args(command)
-        .env("LISTEN_PID", std::process::id().to_string())
-        .exec();
+    let source =
+        Command::new(&program).args(command).env("LISTEN_PID", std::process::id().to_string()).exec();
     ShimError::Exec { program: PathBuf::from(program), source }
 }

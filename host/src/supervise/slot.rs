@@ -88,7 +88,8 @@ impl Process {
     fn kill_group(&self) {
         // While anything of the group lives, its number is not given to another process. When the leader is
         // gone and the number has another owner, there is no group of ours left.
-        let ours = !proc::exists(self.pid) || proc::start_ticks(self.pid).is_ok_and(|t| t == self.start_ticks);
+        let ours =
+            !proc::exists(self.pid) || proc::start_ticks(self.pid).is_ok_and(|t| t == self.start_ticks);
         if let Some(group) = i32::try_from(self.pid).ok().and_then(Pid::from_raw)
             && ours
         {

@@ -42,9 +42,10 @@ pub(super) fn check_unit(unit: &UnitSpec) -> Result<(), SuperviseError> {
     }
     let nul = |text: &String| text.contains('\0');
     if unit.command.iter().any(nul)
-        || unit.environment.iter().any(|(name, value)| {
-            name.is_empty() || name.contains('=') || nul(name) || nul(value)
-        })
+        || unit
+            .environment
+            .iter()
+            .any(|(name, value)| name.is_empty() || name.contains('=') || nul(name) || nul(value))
     {
         return bad("has a command or environment that no process can be given");
     }
@@ -95,15 +96,12 @@ pub(super) fn spawn(
         // One mapping cannot collide with itself.
         let _ = command.fd_mappings(vec![mapping]);
     }
-    let child = command
-        .spawn()
-        .map_err(|source| SuperviseError::Spawn { program: program.clone(), source })?;
+    let child =
+        command.spawn().map_err(|source| SuperviseError::Spawn { program: program.clone(), source })?;
     // Nobody waits for the child before the pidfd is there, so its pid is its own.
     let opened = Process::open(child.id(), None)?;
-    let mut process = opened.ok_or_else(|| SuperviseError::Spawn {
-        program,
-        source: io::Error::other("it vanished"),
-    })?;
+    let mut process =
+        opened.ok_or_else(|| SuperviseError::Spawn { program, source: io::Error::other("it vanished") })?;
     process.notify = notify;
     Ok(process)
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use unship_core::time::Timestamp;
 
-use super::wire::StartOrder;
 use super::SuperviseError;
+use super::wire::StartOrder;
 use crate::durable;
 
 /// The whole state.
