@@ -64,6 +64,13 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Says why the child runner's shim did not become the command.
+pub fn shim_failed(error: &unship_host::supervise::ShimError) -> ExitCode {
+    let error = CliError::failed(error.to_string());
+    Output::new(output::ColorChoice::Auto, false).error(&error);
+    error.exit_code()
+}
+
 fn run(command: Command, output: &mut Output) -> Result<ExitCode, CliError> {
     match command {
         Command::Rollback(args) => rollback::run(&args, output),
