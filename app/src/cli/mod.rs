@@ -5,6 +5,8 @@ mod completions;
 mod deploy;
 mod error;
 pub mod exit;
+mod lock;
+mod log;
 pub mod output;
 mod progress;
 mod quarantine;
@@ -46,7 +48,11 @@ enum Command {
     Status(status::Args),
     Resume(resume::Resume),
     Abort(resume::Abort),
+    Log(log::Log),
+    Show(log::Show),
     Quarantine(quarantine::Args),
+    Lock(lock::Args),
+    Ledger(log::Ledger),
     Supervise(supervise::Args),
     Completions(completions::Args),
 }
@@ -78,7 +84,11 @@ fn run(command: Command, output: &mut Output) -> Result<ExitCode, CliError> {
         Command::Status(args) => status::run(&args, output),
         Command::Resume(args) => resume::resume(&args, output),
         Command::Abort(args) => resume::abort(&args, output),
+        Command::Log(args) => log::log(&args, output),
+        Command::Show(args) => log::show(&args, output),
         Command::Quarantine(args) => quarantine::run(&args, output),
+        Command::Lock(args) => lock::run(&args, output),
+        Command::Ledger(args) => log::ledger(&args, output),
         Command::Supervise(args) => supervise::run(&args, output),
         Command::Completions(args) => completions::run(&args, output),
     }
