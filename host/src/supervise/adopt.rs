@@ -11,7 +11,7 @@ use super::daemon::Daemon;
 use super::listener::{self, Listener};
 use super::notify::NotifySocket;
 use super::slot::{Phase, Process, Slot};
-use super::state::{self, PhaseRecord, SlotRecord};
+use super::state::{PhaseRecord, SlotRecord, State};
 use super::wire::StartOrder;
 use super::{log, proc};
 use crate::clock;
@@ -19,8 +19,7 @@ use crate::clock;
 impl Daemon {
     /// Takes over the slots of a predecessor of this boot. What ended while nobody looked is a failure with
     /// an unknown status; it is started again like any other.
-    pub(super) fn adopt(&mut self) -> Result<(), SuperviseError> {
-        let Some(left) = state::read(&self.paths.runtime)? else { return Ok(()) };
+    pub(super) fn adopt(&mut self, left: State) -> Result<(), SuperviseError> {
         self.next_slot = left.next_slot;
         if left.boot_id != self.boot_id {
             return Ok(());

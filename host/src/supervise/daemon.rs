@@ -16,7 +16,7 @@ use super::log::RunnerLog;
 use super::serve::Server;
 use super::slot::{Phase, Slot};
 use super::spawn::{check_unit, new_invocation, spawn};
-use super::state::{self, State};
+use super::state::{State, StateFile};
 use super::wire::{StartOrder, View};
 use super::{SuperviseError, SuperviseOptions, log, proc};
 use crate::clock;
@@ -51,6 +51,7 @@ pub(super) struct Daemon {
     pub(super) boot_id: String,
     /// Told to end; how many signals said so.
     pub(super) ending: u32,
+    state: StateFile,
     written: u64,
     logs_looked_at: Instant,
 }
@@ -84,7 +85,9 @@ impl Daemon {
         // and nothing that std opens for a spawn may lie in its way.
         let lock = take_lock(paths)?;
         let (signals, signal_ids) = catch_signals()?;
+        let (state, left) = StateFile::open(runtime)?;
         let mut daemon = Daemon {
+            state,
             paths: paths.clone(),
             store: Store::new(&paths.root),
             _lock: lock,
@@ -104,7 +107,9 @@ impl Daemon {
             spec,
             options,
         };
-        daemon.adopt()?;
+        if let Some(left) = left {
+            daemon.adopt(left)?;
+        }
         daemon.listen()?;
         daemon.boot();
         daemon.persist();
@@ -447,7 +452,7 @@ impl Daemon {
             next_slot: self.next_slot,
             slots: self.slots.iter().map(|slot| slot.record(now)).collect(),
         };
-        match state::write(&self.paths.runtime, &state) {
+        match self.state.write(&state) {
             Ok(()) => self.written = self.sequence,
             Err(error) => self.log.say(&format!("the state cannot be written: {error}")),
         }

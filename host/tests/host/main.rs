@@ -1,4 +1,6 @@
 //! The host crate as a whole: a real agent, a real child runner, real processes and sockets.
 
 mod flip;
+mod flip_tmp;
+mod runner;
 mod support;
