@@ -107,10 +107,13 @@ impl Daemon {
             spec,
             options,
         };
-        if let Some(left) = left {
-            daemon.adopt(left)?;
-        }
+        let anew = left.map(|left| daemon.adopt(left)).transpose()?.unwrap_or_default();
         daemon.listen()?;
+        for order in anew {
+            if let Err(error) = daemon.start(order) {
+                daemon.log.say(&format!("what was starting cannot be started anew: {error}"));
+            }
+        }
         daemon.boot();
         daemon.persist();
         daemon.server = Server::open(runtime)?;
