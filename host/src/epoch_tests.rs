@@ -33,10 +33,7 @@ fn a_claim_needs_a_higher_epoch_or_its_own() {
         let refused = refusal(lock.claim(&run(name), Epoch(epoch), &holder(name)));
         assert!(matches!(refused, Refusal::StaleEpoch { yours, .. } if yours == epoch));
     }
-    assert!(matches!(
-        lock.claim(&run("b"), Epoch(9), &holder("a")),
-        Err(EpochError::OtherRun { .. })
-    ));
+    assert!(matches!(lock.claim(&run("b"), Epoch(9), &holder("a")), Err(EpochError::OtherRun { .. })));
     assert!(lock.claim(&run("b"), Epoch(4), &holder("b")).expect("higher"));
     assert!(matches!(refusal(lock.check(&run("a"), Epoch(3))), Refusal::StaleEpoch { yours: 3, .. }));
     assert_eq!(refusal(lock.check(&run("b"), Epoch(5))), Refusal::NotClaimed);

@@ -99,7 +99,7 @@ impl Converging<'_> {
                 let error = format!("{error}; the other release was stopped first, {serves} serves now");
                 Failure::Failed { error, hint, unchanged, actions }
             }
-            refused => refused,
+            refused @ Failure::Refused(_) => refused,
         })
     }
 

@@ -112,8 +112,20 @@ fn hostile_manifests_write_nothing() {
     let long = "x/".repeat(40) + "x";
     let name = "n".repeat(256);
     let hostile = [
-        "", "/etc/passwd", "../up", "a/../../up", "a/./b", "a//b", "a/", "..", ".", "a\0b", "a\nb", "a\\b",
-        &long, &name,
+        "",
+        "/etc/passwd",
+        "../up",
+        "a/../../up",
+        "a/./b",
+        "a//b",
+        "a/",
+        "..",
+        ".",
+        "a\0b",
+        "a\nb",
+        "a\\b",
+        &long,
+        &name,
     ];
     let folder = tempfile::tempdir().expect("folder");
     let root = folder.path().join("root");

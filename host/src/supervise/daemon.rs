@@ -25,7 +25,7 @@ use crate::store::Store;
 
 /// How long a new child runner waits for the folder's lock. A process that a killed predecessor was just
 /// starting holds it until its exec; after that it can be found by its environment.
-const LOCK_WAIT: Duration = Duration::from_millis(1_000);
+const LOCK_WAIT: Duration = Duration::from_secs(1);
 /// How often the length of logs is looked at.
 const LOG_LOOK: Duration = Duration::from_secs(5);
 /// The most instances at one time, draining ones included.

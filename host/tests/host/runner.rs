@@ -181,9 +181,78 @@ fn an_interpreted_service_is_proved_by_folder_and_invocation() {
 }
 
 #[test]
-fn logs_have_a_limit_and_too_long_folders_a_clear_error() {
+fn a_too_long_folder_is_a_clear_error() {
     let long = std::path::Path::new("/tmp").join("x".repeat(120));
     let error = unship_host::supervise::Client::connect(&long).expect_err("too long");
     assert!(error.to_string().contains("at most 92 bytes long (it has 125)"), "{error}");
     assert!(error.hint().expect("a hint").contains("shorter"), "{error}");
+}
+
+/// Processes of this host's instances, whoever knows them.
+fn pids_of(host: &Host) -> std::collections::BTreeSet<u32> {
+    let mark = format!("NOTIFY_SOCKET={}/", host.paths.runtime.display());
+    let processes = std::fs::read_dir("/proc").expect("proc").filter_map(|entry| {
+        let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+        let ours = environment.split(|byte| *byte == 0).any(|v| v.starts_with(mark.as_bytes()));
+        (ours && pid_lives(pid)).then_some(pid)
+    });
+    processes.collect()
+}
+
+/// kill -9 of the runner at some moment of a flip, many times: the next runner knows every process, and
+/// asking again ends where it should, with no process left over and no request lost.
+#[test]
+fn a_runner_killed_at_any_moment_of_a_flip_leaves_nothing_behind() {
+    let mut host = Host::with(|spec| spec.units.push(unit("worker", None)));
+    let releases = [host.publish("v1.0.0", &[]), host.publish("v1.1.0", &[])];
+    host.flip(&releases[0]);
+    let mut moment_us: u64 = 12_345;
+    for round in 1..=24 {
+        let target = &releases[round % 2];
+        // A fixed walk over 0 to 25 ms: the same moments in every run, as far as the machine allows.
+        moment_us = (moment_us * 7_919 + 104_729) % 25_000;
+        let request = host.converge_to(target, Flip::Overlap);
+        let mut agent = unship_host::agent::Agent::open(host.paths.clone()).expect("agent");
+        let envelope = Envelope {
+            version: PROTOCOL_VERSION,
+            run: crate::support::run(),
+            step: 0,
+            attempt: 1,
+            epoch: Epoch(1),
+            request: request.clone(),
+        };
+        let flipping = std::thread::spawn(move || agent.serve(envelope));
+        let address = host.address;
+        let asking = std::thread::spawn(move || {
+            (0..30).filter_map(|_| crate::support::get(address, "/").err()).collect::<Vec<_>>()
+        });
+        std::thread::sleep(Duration::from_micros(moment_us));
+        host.kill_runner();
+        let first = flipping.join().expect("it does not panic");
+        host.start_runner();
+        host.done(request);
+        assert!(asking.join().expect("client").is_empty(), "round {round}: {first:?}");
+        let state = host.wait_alone(target);
+        let known: std::collections::BTreeSet<_> = state.instances.iter().map(|i| i.pid).collect();
+        assert_eq!((known.len(), &known), (2, &pids_of(&host)), "round {round}: {first:?}");
+        assert!(state.instances.iter().all(|instance| instance.proved), "{state:#?}");
+    }
+}
+
+#[test]
+fn a_log_is_cut_and_its_end_kept() {
+    let mut host = Host::new();
+    let one = host.publish("v1.0.0", &[]);
+    host.flip(&one);
+    let log = host.paths.runtime.join("log/web@v1.0.0.log");
+    std::fs::write(&log, vec![b'x'; 9 << 20]).expect("a chatty instance");
+    let began = std::time::Instant::now();
+    while std::fs::metadata(&log).expect("log").len() > 0 {
+        assert!(began.elapsed() < Duration::from_secs(8), "the log is not cut");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let kept = std::fs::metadata(host.paths.runtime.join("log/web@v1.0.0.log.1")).expect("kept");
+    assert_eq!(kept.len(), 1 << 20);
+    assert_eq!(host.version(), "v1.0.0");
 }
