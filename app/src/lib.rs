@@ -4,3 +4,15 @@
 //! backends; [`cli`](crate::cli) decides nothing.
 
 pub mod cli;
+pub mod config;
+pub mod flow;
+pub mod ledger;
+pub mod load;
+pub mod placeholders;
+pub mod ports;
+pub mod probe;
+pub mod process;
+pub mod service_commands;
+pub mod source;
+pub mod transport;
+pub mod wire;
