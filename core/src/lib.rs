@@ -1,1 +1,4 @@
 //! core
+pub mod release;
+pub mod sql;
+pub mod tools;
