@@ -4,3 +4,4 @@
 //! backends; [`cli`](crate::cli) decides nothing.
 
 pub mod cli;
+pub mod database;

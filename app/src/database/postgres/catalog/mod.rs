@@ -12,8 +12,6 @@ mod others;
 mod pulse;
 mod units;
 
-#[cfg(test)]
-mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
