@@ -4,4 +4,8 @@
 //! backends; [`cli`](crate::cli) decides nothing.
 
 pub mod cli;
+pub mod config;
 pub mod database;
+pub mod flow;
+pub mod ledger;
+pub mod ports;

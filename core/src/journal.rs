@@ -81,6 +81,13 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// Somebody goes on with the run. The new epoch shuts out whoever ran it before.
+    Resumed {
+        /// Who, and since when.
+        holder: Holder,
+        /// The epoch from here on.
+        epoch: Epoch,
+    },
     /// The run stopped before its end because it was asked to; `unship resume` goes on.
     Paused,
     /// The run ended.
@@ -286,6 +293,8 @@ impl State {
                 self.backward()?;
                 self.set(*step, StepState::UndoFailed { error: error.clone() })?;
             }
+            Event::Resumed { epoch, .. } if *epoch <= self.epoch => return Err("an epoch that is over"),
+            Event::Resumed { epoch, .. } => self.epoch = *epoch,
             Event::Marked { .. } | Event::Paused => {}
             Event::Finished { outcome } => self.outcome = Some(*outcome),
         }
