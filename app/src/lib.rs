@@ -1,1 +1,10 @@
-//! app
+//! The program: flows over ports, the backends behind them, and the command line.
+//!
+//! [`flow`](crate::flow) names no backend and prints nothing; only [`wire`](crate::wire) names concrete
+//! backends; [`cli`](crate::cli) decides nothing.
+
+pub mod cli;
+pub mod config;
+pub mod flow;
+pub mod ledger;
+pub mod ports;

@@ -1,2 +1,5 @@
-//! The program.
-fn main() {}
+//! The `unship` command.
+
+fn main() -> std::process::ExitCode {
+    unship::cli::main()
+}

@@ -1,4 +1,18 @@
-//! core
+//! What unship decides.
+//!
+//! Nothing here reads a file, a clock, a socket or a random number: time and facts are arguments, so the
+//! same evidence gives the same plan, and every rule can be tested as a table.
+//!
+//! In the order of the flow: [`release`] names things, [`evidence`] carries facts, [`plan`] orders steps,
+//! [`journal`] records and folds them, [`protocol`] is what a host is asked and answers.
+
+pub mod capsule;
+pub mod evidence;
+pub mod history;
+pub mod journal;
+pub mod plan;
+pub mod protocol;
 pub mod release;
 pub mod sql;
+pub mod time;
 pub mod tools;

@@ -1,0 +1,55 @@
+//! The command line: one file a verb. It reads arguments, calls a flow, and says what came of it; it decides
+//! nothing. Data goes to stdout, everything else to stderr.
+
+mod completions;
+mod error;
+pub mod exit;
+pub mod output;
+
+pub use error::CliError;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use output::Output;
+
+/// Take a bad release back: the code, where it must the schema, and what belongs to them
+#[derive(Debug, Parser)]
+#[command(name = "unship", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// Say the same facts as JSON on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// When to colour the output
+    #[arg(long, global = true, value_enum, default_value_t = output::ColorChoice::Auto, value_name = "WHEN")]
+    pub color: output::ColorChoice,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Completions(completions::Args),
+}
+
+/// Reads the arguments, runs the verb, prints what went wrong, and gives the exit status.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut output = Output::new(cli.color, cli.json);
+    match run(cli.command, &mut output) {
+        Ok(code) => code,
+        Err(error) => {
+            output.error(&error);
+            error.exit_code()
+        }
+    }
+}
+
+fn run(command: Command, output: &mut Output) -> Result<ExitCode, CliError> {
+    match command {
+        Command::Completions(args) => completions::run(&args, output),
+    }
+}

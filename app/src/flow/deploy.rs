@@ -1,0 +1,70 @@
+//! `deploy`: build the tag's release, put it on every host, flip host by host with proof.
+
+use unship_core::history::{self, Mark, Standing};
+use unship_core::plan::{self, DeployFacts, HostFacts};
+use unship_core::protocol::Epoch;
+use unship_core::release::{Release, RunId, Tag};
+
+use super::FlowError;
+use super::observe::{observe, serves_well};
+use super::run::Prepared;
+use crate::ports::World;
+
+/// Makes the plan of a deploy. Builds the release on this machine; changes nothing on any host.
+pub async fn plan(world: &World, run: RunId, tag: &Tag) -> Result<Prepared, FlowError> {
+    let history = history::fold(&world.ledger.marks().await?);
+    let named = history.releases.iter().find(|record| record.release.tag == *tag);
+    if let Some(record) = named.filter(|record| record.standing == Standing::Bad) {
+        return Err(FlowError::Quarantined { release: record.release.clone(), why: record.why.clone() });
+    }
+    let hosts = observe(world, &run).await?;
+    let artifact = world.source.build(tag, world.progress.as_ref()).await?;
+    let release = artifact.manifest.release();
+    // The same artifact under another tag is the same release.
+    if let Some(record) = history.get(&release.digest).filter(|record| record.standing == Standing::Bad) {
+        return Err(FlowError::Quarantined { release: record.release.clone(), why: record.why.clone() });
+    }
+    let serves = hosts.first().and_then(HostFacts::serves).cloned();
+    let facts = DeployFacts {
+        service: world.target.service.name.clone(),
+        environment: world.target.environment.clone(),
+        release: release.clone(),
+        migrates: world.target.migrates,
+        smokes: world.target.smokes,
+        keep: keep(world, &history, &release, serves.as_ref()),
+        hosts,
+    };
+    let plan = plan::deploy(&facts)?;
+    let marks = match &plan.from {
+        Some(from) if from.digest != release.digest => good_mark(world, &facts.hosts, from),
+        _ => None,
+    };
+    Ok(Prepared { run, plan, epoch_seen: highest_epoch(&facts.hosts), marks: marks.into_iter().collect() })
+}
+
+/// The release that serves now is known good if it serves well at the moment in which it is superseded.
+fn good_mark(world: &World, hosts: &[HostFacts], from: &Release) -> Option<(Release, Mark, String)> {
+    serves_well(hosts, from, world.target.service.units.len())
+        .ok()
+        .map(|()| (from.clone(), Mark::KnownGood, "served without a restart until the next deploy".into()))
+}
+
+/// What must stay on the hosts: what serves now, every known-good release that a rollback may choose, and
+/// the newest others up to the configured number.
+fn keep(world: &World, history: &history::History, new: &Release, serves: Option<&Release>) -> Vec<Release> {
+    let mut keep: Vec<Release> = vec![new.clone()];
+    keep.extend(serves.cloned());
+    let target = history.target(new).ok();
+    keep.extend(target);
+    let newest = history.releases.iter().rev().take(world.target.keep_releases);
+    keep.extend(newest.map(|record| record.release.clone()));
+    let mut seen = std::collections::BTreeSet::new();
+    keep.retain(|release| seen.insert(release.digest));
+    keep
+}
+
+/// The highest epoch that any host knows.
+pub(super) fn highest_epoch(hosts: &[HostFacts]) -> Epoch {
+    let epochs = hosts.iter().filter_map(|host| host.state.epoch.as_ref()).map(|record| record.epoch);
+    epochs.max().unwrap_or(Epoch(0))
+}

@@ -1,0 +1,93 @@
+//! Asking hosts, and what their answers mean for a flow.
+
+use unship_core::plan::HostFacts;
+use unship_core::protocol::{
+    Envelope, Epoch, HostReply, HostRequest, HostState, InstanceState, PROTOCOL_VERSION,
+};
+use unship_core::release::{Release, RunId};
+
+use super::FlowError;
+use crate::ports::{Host, World};
+
+/// An envelope for a question outside any run.
+pub(super) fn question(run: &RunId, request: HostRequest) -> Envelope {
+    Envelope { version: PROTOCOL_VERSION, run: run.clone(), step: 0, attempt: 1, epoch: Epoch(0), request }
+}
+
+/// The state of every host, asked at the same time.
+pub(super) async fn observe(world: &World, run: &RunId) -> Result<Vec<HostFacts>, FlowError> {
+    let asked = world.hosts.iter().map(|host| observe_one(host, run));
+    futures_util::future::try_join_all(asked).await
+}
+
+async fn observe_one(host: &Host, run: &RunId) -> Result<HostFacts, FlowError> {
+    match host.transport.call(question(run, HostRequest::Observe)).await? {
+        HostReply::Observed { state } => Ok(HostFacts { host: host.name.clone(), state: *state }),
+        reply => Err(unexpected(host, reply)),
+    }
+}
+
+/// An answer that does not fit the question.
+pub(super) fn unexpected(host: &Host, reply: HostReply) -> FlowError {
+    match reply {
+        HostReply::Refused { refusal } => FlowError::Refused { host: host.name.clone(), refusal },
+        HostReply::Failed { error, hint, .. } => FlowError::Host { host: host.name.clone(), error, hint },
+        HostReply::Observed { .. } | HostReply::Staging { .. } | HostReply::Done { .. } => FlowError::Host {
+            host: host.name.clone(),
+            error: "it gave an answer that does not fit the question".into(),
+            hint: None,
+        },
+    }
+}
+
+/// The release that all hosts serve.
+pub(super) fn serving(hosts: &[HostFacts]) -> Result<Release, FlowError> {
+    let mut served: Vec<&Release> = hosts.iter().filter_map(HostFacts::serves).collect();
+    served.dedup();
+    match served.as_slice() {
+        [] => Err(FlowError::NothingServes),
+        [one] => Ok((*one).clone()),
+        several => {
+            Err(FlowError::HostsDiffer { releases: several.iter().map(ToString::to_string).collect() })
+        }
+    }
+}
+
+/// Whether a host serves the release and nothing else: booted from it, every unit ready on it, proved.
+pub(super) fn serves_only(state: &HostState, release: &Release, units: usize) -> Result<(), String> {
+    let current = state.current.as_ref().map(|current| current.digest);
+    if current != Some(release.digest) {
+        return Err(format!(
+            "it would boot {}",
+            state.current.as_ref().map_or("nothing", |r| r.tag.as_str())
+        ));
+    }
+    let mut ready = 0;
+    for instance in &state.instances {
+        let name = format!("{} of {}", instance.unit, instance.release);
+        let of_release = instance.release.digest == release.digest;
+        match instance.state {
+            // The other release's last requests; it takes no new ones.
+            InstanceState::Draining if !of_release => {}
+            InstanceState::Ready if of_release && instance.proved => ready += 1,
+            InstanceState::Ready if of_release => {
+                return Err(format!("{name} runs another file than the release's"));
+            }
+            _ if of_release => return Err(format!("{name} is not ready")),
+            _ => return Err(format!("{name} still runs")),
+        }
+    }
+    if ready == units { Ok(()) } else { Err(format!("{ready} of {units} units are ready")) }
+}
+
+/// Whether every host serves the release well: ready, proved, and no process of it ended by itself.
+pub(super) fn serves_well(hosts: &[HostFacts], release: &Release, units: usize) -> Result<(), String> {
+    for host in hosts {
+        serves_only(&host.state, release, units).map_err(|why| format!("{}: {why}", host.host))?;
+        if let Some(instance) = host.state.instances.iter().find(|instance| instance.restarts > 0) {
+            let restarts = instance.restarts;
+            return Err(format!("{}: {} restarted {restarts} times", host.host, instance.unit));
+        }
+    }
+    Ok(())
+}

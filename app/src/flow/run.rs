@@ -1,0 +1,290 @@
+//! Executes a plan: lease, epoch, then step by step, each intent on the disk before the act.
+//!
+//! The loop knows nothing of step kinds or of deploy and rollback: [`State::next`] says what comes next,
+//! [`Attempt`] does it, the journal makes it durable. A run that was interrupted is executed by the same
+//! loop, from its journal.
+
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+use unship_core::history::Mark;
+use unship_core::journal::{Direction, Entry, Event, Next, Outcome, State, fold};
+use unship_core::plan::{Plan, RunKind, Step};
+use unship_core::protocol::{Epoch, Holder, HostReply, HostRequest, PROTOCOL_VERSION};
+use unship_core::release::{Release, RunId};
+
+use super::heartbeat::Heartbeat;
+use super::observe::unexpected;
+use super::step::Attempt;
+use super::{FlowError, RunReport, resume};
+use crate::ports::{Journal, World};
+
+/// A plan with what has to be written down about releases when it starts.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// The run's name.
+    pub run: RunId,
+    /// What will be done.
+    pub plan: Plan,
+    /// The highest epoch that any host knows.
+    pub epoch_seen: Epoch,
+    /// Marks to set as soon as the run has the environment.
+    pub marks: Vec<(Release, Mark, String)>,
+}
+
+/// Executes a new plan. `stop` is looked at between steps: a run that is asked to stop says so in its journal
+/// and can be resumed.
+pub async fn execute(
+    world: &World,
+    prepared: Prepared,
+    stop: &CancellationToken,
+) -> Result<RunReport, FlowError> {
+    let holder = Holder {
+        run: prepared.run.clone(),
+        who: world.target.who.clone(),
+        since: world.clock.now(),
+        what: prepared.plan.title(),
+    };
+    world.ledger.acquire(&holder).await?;
+    // Only the holder of the lease may look for unfinished runs: its own does not exist yet.
+    if let Some((_, other)) = resume::unfinished(world).await? {
+        world.ledger.release(&prepared.run).await?;
+        return Err(FlowError::Unfinished {
+            run: other.holder.run,
+            what: other.holder.what,
+            who: other.holder.who,
+        });
+    }
+    let result = start(world, prepared, holder.clone(), stop).await;
+    if result.is_err() {
+        // The error is what counts; a lease that cannot be given back expires.
+        let _ = world.ledger.release(&holder.run).await;
+    }
+    result
+}
+
+async fn start(
+    world: &World,
+    prepared: Prepared,
+    holder: Holder,
+    stop: &CancellationToken,
+) -> Result<RunReport, FlowError> {
+    let epoch = Epoch(prepared.epoch_seen.0 + 1);
+    claim(world, &holder, epoch).await?;
+    let mut journal = world.journals.create(&prepared.run)?;
+    let event = Event::Started { holder: holder.clone(), epoch, plan: Box::new(prepared.plan) };
+    let first = Entry { seq: 0, at: holder.since, event };
+    journal.append(&first)?;
+    let mut run = Run::new(world, &prepared.run, journal, vec![first])?;
+    for (release, mark, why) in prepared.marks {
+        run.write(Event::Marked { release, mark, why })?;
+    }
+    run.go(stop).await
+}
+
+/// Claims every host for the run. A host that another run claimed meanwhile refuses.
+pub(super) async fn claim(world: &World, holder: &Holder, epoch: Epoch) -> Result<(), FlowError> {
+    let claims = world.hosts.iter().map(|host| async move {
+        let mut envelope =
+            super::observe::question(&holder.run, HostRequest::Claim { holder: holder.clone() });
+        envelope.epoch = epoch;
+        envelope.version = PROTOCOL_VERSION;
+        match host.transport.call(envelope).await? {
+            HostReply::Done { .. } => Ok(()),
+            reply => Err(unexpected(host, reply)),
+        }
+    });
+    futures_util::future::try_join_all(claims).await.map(|_| ())
+}
+
+/// A run that is being executed.
+pub(super) struct Run<'a> {
+    world: &'a World,
+    journal: Box<dyn Journal>,
+    state: State,
+    /// Entries that are on the disk here and not yet in the ledger.
+    unsent: Vec<Entry>,
+    seq: u64,
+}
+
+impl<'a> Run<'a> {
+    /// A run from its entries so far, all of which are in `journal`.
+    pub(super) fn new(
+        world: &'a World,
+        run: &RunId,
+        journal: Box<dyn Journal>,
+        entries: Vec<Entry>,
+    ) -> Result<Run<'a>, FlowError> {
+        let state = fold(&entries)
+            .map_err(|error| FlowError::JournalBroken { run: run.clone(), why: error.to_string() })?;
+        let seq = entries.last().map_or(0, |entry| entry.seq + 1);
+        Ok(Run { world, journal, state, unsent: entries, seq })
+    }
+
+    fn run_id(&self) -> RunId {
+        self.state.holder.run.clone()
+    }
+
+    pub(super) fn title(&self) -> String {
+        self.state.plan.title()
+    }
+
+    pub(super) fn kind(&self) -> RunKind {
+        self.state.plan.kind
+    }
+
+    pub(super) fn epoch(&self) -> Epoch {
+        self.state.epoch
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.state.outcome.is_some()
+    }
+
+    pub(super) fn goes_forward(&self) -> bool {
+        self.state.direction == Direction::Forward
+    }
+
+    /// Makes an event durable, then counts it.
+    pub(super) fn write(&mut self, event: Event) -> Result<(), FlowError> {
+        let entry = Entry { seq: self.seq, at: self.world.clock.now(), event };
+        self.journal.append(&entry)?;
+        self.state
+            .apply(&entry.event)
+            .map_err(|why| FlowError::JournalBroken { run: self.run_id(), why: why.to_owned() })?;
+        self.seq += 1;
+        self.unsent.push(entry);
+        Ok(())
+    }
+
+    /// Goes on until the end, a stop, or an error that leaves the run unfinished.
+    pub(super) async fn go(mut self, stop: &CancellationToken) -> Result<RunReport, FlowError> {
+        let heartbeat = Heartbeat::start(self.world, &self.run_id());
+        loop {
+            heartbeat.check()?;
+            let next = self.state.next();
+            if stop.is_cancelled() && matches!(next, Next::Do { .. } | Next::Undo { .. }) {
+                self.write(Event::Paused)?;
+                self.end().await?;
+                return Ok(RunReport::of(&self.state, self.world.clock.now()));
+            }
+            match next {
+                Next::Do { step, attempt } => self.act(step, attempt).await?,
+                Next::Check { step, attempt } => self.check(step, attempt).await?,
+                Next::Turn { step } => {
+                    let why = self.state.plan.steps.get(step).map(Step::title).unwrap_or_default();
+                    self.world.progress.note(&format!("going back, because this failed: {why}"));
+                    self.write(Event::Turned { why })?;
+                }
+                Next::Undo { step, attempt } => self.undo(step, attempt).await?,
+                Next::Finish(outcome) => self.finish(outcome)?,
+                Next::Nothing => {
+                    self.end().await?;
+                    return Ok(RunReport::of(&self.state, self.world.clock.now()));
+                }
+            }
+        }
+    }
+
+    async fn act(&mut self, step: usize, attempt: u32) -> Result<(), FlowError> {
+        let what = self.step(step)?;
+        let title = what.title();
+        self.world.progress.started(&title);
+        self.write(Event::Intent { step, attempt })?;
+        let began = Instant::now();
+        match self.attempt(step, attempt).act(&what).await {
+            Ok(actions) => {
+                self.write(Event::Done { step, actions })?;
+                self.world.progress.done(&title, elapsed_ms(began));
+            }
+            Err(failed) => {
+                self.world.progress.failed(&title, &failed.error);
+                self.write(Event::Failed { step, error: failed.error, hint: failed.hint })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An intent without an outcome: looks first, and does the step again only when it is not done.
+    async fn check(&mut self, step: usize, attempt: u32) -> Result<(), FlowError> {
+        let what = self.step(step)?;
+        match self.attempt(step, attempt).is_done(&what).await {
+            Ok(true) => {
+                self.world.progress.done(&what.title(), 0);
+                self.write(Event::Done { step, actions: Vec::new() })
+            }
+            Ok(false) => self.act(step, attempt + 1).await,
+            Err(failed) => {
+                self.world.progress.failed(&what.title(), &failed.error);
+                self.write(Event::Failed { step, error: failed.error, hint: failed.hint })
+            }
+        }
+    }
+
+    async fn undo(&mut self, step: usize, attempt: u32) -> Result<(), FlowError> {
+        let title = format!("undo: {}", self.step(step)?.title());
+        let Some(undo) = self.state.undo_of(step) else {
+            return Ok(());
+        };
+        self.world.progress.started(&title);
+        self.write(Event::UndoIntent { step, attempt })?;
+        let began = Instant::now();
+        match self.attempt(step, attempt).undo(&undo).await {
+            Ok(_) => {
+                self.write(Event::Undone { step })?;
+                self.world.progress.done(&title, elapsed_ms(began));
+            }
+            Err(failed) => {
+                self.world.progress.failed(&title, &failed.error);
+                self.write(Event::UndoFailed { step, error: failed.error })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, outcome: Outcome) -> Result<(), FlowError> {
+        if outcome == Outcome::Completed && self.state.plan.kind == RunKind::Deploy {
+            let release = self.state.plan.to.clone();
+            let why = "every host proved it".to_owned();
+            self.write(Event::Marked { release, mark: Mark::Deployed, why })?;
+        }
+        self.write(Event::Finished { outcome })
+    }
+
+    /// Gives hosts and environment back. The journal is on the disk: what the ledger lacks after a failure
+    /// here is merged by the next command.
+    async fn end(&mut self) -> Result<(), FlowError> {
+        for host in &self.world.hosts {
+            let mut envelope = super::observe::question(&self.run_id(), HostRequest::Unclaim);
+            envelope.epoch = self.state.epoch;
+            if let Err(error) = host.transport.call(envelope).await {
+                self.world.progress.note(&format!("{error}; its claim ends with the next run"));
+            }
+        }
+        let run = self.run_id();
+        let told = self.world.ledger.append(&run, &self.unsent).await;
+        if told.is_ok() && self.state.outcome.is_some() {
+            self.world.journals.close(&run)?;
+        }
+        let released = self.world.ledger.release(&run).await;
+        for error in [told, released].into_iter().filter_map(Result::err) {
+            self.world.progress.note(&format!("{error}; the journal is complete and is merged later"));
+        }
+        Ok(())
+    }
+
+    fn step(&self, step: usize) -> Result<Step, FlowError> {
+        self.state.plan.steps.get(step).cloned().ok_or_else(|| FlowError::JournalBroken {
+            run: self.run_id(),
+            why: format!("it names step {step}, which the plan does not have"),
+        })
+    }
+
+    fn attempt(&self, step: usize, attempt: u32) -> Attempt<'_> {
+        Attempt { world: self.world, run: &self.state.holder.run, epoch: self.state.epoch, step, attempt }
+    }
+}
+
+fn elapsed_ms(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,226 @@
+//! Every step kind's do, check and undo. The match over [`Step`] has no catch-all, so a new kind cannot be
+//! forgotten here.
+
+use unship_core::capsule::Manifest;
+use unship_core::plan::{Step, Undo};
+use unship_core::protocol::{
+    Action, Desired, Envelope, Epoch, Flip, HostReply, HostRequest, PROTOCOL_VERSION, Serve, WRITE_BYTES_MAX,
+};
+use unship_core::release::{HostName, Release, RunId};
+
+use super::observe::{question, serves_only};
+use crate::ports::{Host, World};
+
+/// What a step's do or undo came to.
+pub(super) type StepResult = Result<Vec<Action>, StepError>;
+
+/// A step failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StepError {
+    /// Why.
+    pub error: String,
+    /// What to run.
+    pub hint: Option<String>,
+}
+
+impl StepError {
+    fn new(error: impl ToString) -> StepError {
+        StepError { error: error.to_string(), hint: None }
+    }
+}
+
+/// The circumstances of one attempt; every request to a host carries them.
+#[derive(Clone)]
+pub(super) struct Attempt<'a> {
+    pub world: &'a World,
+    pub run: &'a RunId,
+    pub epoch: Epoch,
+    pub step: usize,
+    pub attempt: u32,
+}
+
+impl Attempt<'_> {
+    fn host(&self, name: &HostName) -> Result<&Host, StepError> {
+        self.world.hosts.iter().find(|host| host.name == *name).ok_or_else(|| StepError {
+            error: format!("{name} is not in the configuration any more"),
+            hint: Some("put it back into `hosts`, or end the run with `unship abort`".into()),
+        })
+    }
+
+    async fn ask(&self, name: &HostName, request: HostRequest) -> Result<HostReply, StepError> {
+        let envelope = Envelope {
+            version: PROTOCOL_VERSION,
+            run: self.run.clone(),
+            step: u32::try_from(self.step).unwrap_or(u32::MAX),
+            attempt: self.attempt,
+            epoch: self.epoch,
+            request,
+        };
+        self.host(name)?.transport.call(envelope).await.map_err(StepError::new)
+    }
+
+    /// Asks for something that is answered with Done.
+    async fn order(&self, name: &HostName, request: HostRequest) -> StepResult {
+        match self.ask(name, request).await? {
+            HostReply::Done { actions } => Ok(actions),
+            other => Err(refused(other)),
+        }
+    }
+
+    async fn converge(&self, name: &HostName, serve: Serve, flip: Flip) -> StepResult {
+        let desired = Desired { service: self.world.target.service.clone(), serve, flip };
+        self.order(name, HostRequest::Converge { desired: Box::new(desired) }).await
+    }
+
+    /// Does the step.
+    pub async fn act(&self, step: &Step) -> StepResult {
+        match step {
+            Step::Stage { host, release } => self.stage(host, release).await,
+            Step::MigrateUp { release } => {
+                let output = self.world.commands.migrate_up(release).await.map_err(failure)?;
+                Ok(said(output))
+            }
+            Step::Quarantine { host, release, reason } => {
+                let request = HostRequest::Quarantine { release: release.clone(), reason: reason.clone() };
+                self.order(host, request).await
+            }
+            Step::Flip { host, to, flip, .. } => {
+                self.converge(host, Serve::Release { release: to.clone() }, *flip).await
+            }
+            Step::Prove { host, release } => self.prove(host, release).await,
+            Step::Smoke { release } => {
+                let output = self.world.commands.smoke(release).await.map_err(failure)?;
+                Ok(said(output))
+            }
+            Step::Prune { host, keep } => {
+                let keep = keep.iter().map(|release| release.digest).collect();
+                self.order(host, HostRequest::Prune { keep }).await
+            }
+        }
+    }
+
+    /// Looks whether the step is done already. `false` also where that cannot be seen: doing any of these
+    /// again is harmless, which is why they may be repeated.
+    pub async fn is_done(&self, step: &Step) -> Result<bool, StepError> {
+        match step {
+            Step::Stage { host, release } => {
+                let request = HostRequest::Verify { release: release.clone() };
+                Ok(matches!(self.ask(host, request).await?, HostReply::Done { .. }))
+            }
+            Step::Quarantine { host, release, .. } => match self.observe(host).await? {
+                Some(state) => Ok(state.quarantined.iter().any(|mark| mark.release.digest == release.digest)),
+                None => Ok(false),
+            },
+            Step::Flip { host, to, .. } => Ok(self
+                .observe(host)
+                .await?
+                .is_some_and(|state| serves_only(&state, to, self.world.target.service.units.len()).is_ok())),
+            // Migration tools apply only what is not applied; proofs, smoke tests and pruning may be repeated.
+            Step::MigrateUp { .. } | Step::Prove { .. } | Step::Smoke { .. } | Step::Prune { .. } => {
+                Ok(false)
+            }
+        }
+    }
+
+    /// Takes the step back.
+    pub async fn undo(&self, undo: &Undo) -> StepResult {
+        match undo {
+            Undo::Nothing | Undo::PointOfNoReturn(_) => Ok(Vec::new()),
+            Undo::Step(step) => Box::pin(self.act(step)).await,
+            Undo::LiftQuarantine { host, release } => {
+                self.order(host, HostRequest::LiftQuarantine { release: release.clone() }).await
+            }
+            Undo::ServeNothing { host } => self.converge(host, Serve::Nothing, Flip::StopFirst).await,
+        }
+    }
+
+    async fn observe(&self, name: &HostName) -> Result<Option<unship_core::protocol::HostState>, StepError> {
+        let envelope = question(self.run, HostRequest::Observe);
+        match self.host(name)?.transport.call(envelope).await.map_err(StepError::new)? {
+            HostReply::Observed { state } => Ok(Some(*state)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Sends what the host does not have yet, then has it check and publish.
+    async fn stage(&self, name: &HostName, release: &Release) -> StepResult {
+        let artifact = self
+            .world
+            .source
+            .kept(release)
+            .await
+            .map_err(|error| StepError { error: error.message, hint: error.hint })?;
+        let manifest = artifact.manifest.clone();
+        let missing = match self.ask(name, HostRequest::Stage { manifest: manifest.clone() }).await? {
+            HostReply::Staging { published: true, .. } => return Ok(Vec::new()),
+            HostReply::Staging { missing, .. } => missing,
+            other => return Err(refused(other)),
+        };
+        for file in missing {
+            self.send(name, &artifact.folder, &manifest, release, &file.path, file.have).await?;
+        }
+        let capsule = Box::new(artifact.capsule);
+        self.order(name, HostRequest::Publish { digest: release.digest, capsule }).await
+    }
+
+    async fn send(
+        &self,
+        name: &HostName,
+        folder: &std::path::Path,
+        manifest: &Manifest,
+        release: &Release,
+        path: &str,
+        have: u64,
+    ) -> Result<(), StepError> {
+        use tokio::io::{AsyncReadExt, AsyncSeekExt};
+        let place = folder.join(path);
+        let gone = |error: std::io::Error| {
+            StepError::new(format!("cannot read `{}` to send it: {error}", place.display()))
+        };
+        let size = manifest.files.iter().find(|file| file.path == path).map_or(0, |file| file.size);
+        let mut file = tokio::fs::File::open(&place).await.map_err(gone)?;
+        file.seek(std::io::SeekFrom::Start(have)).await.map_err(gone)?;
+        let mut offset = have;
+        while offset < size {
+            let length = usize::try_from(size - offset).unwrap_or(usize::MAX).min(WRITE_BYTES_MAX);
+            let mut bytes = vec![0; length];
+            file.read_exact(&mut bytes).await.map_err(gone)?;
+            let request = HostRequest::Write { digest: release.digest, path: path.to_owned(), offset, bytes };
+            self.order(name, request).await?;
+            offset += length as u64;
+        }
+        Ok(())
+    }
+
+    /// What the host runs, seen from inside and from outside.
+    async fn prove(&self, name: &HostName, release: &Release) -> StepResult {
+        let units = self.world.target.service.units.len();
+        let Some(state) = self.observe(name).await? else {
+            return Err(StepError::new(format!("{name} does not say what it runs")));
+        };
+        serves_only(&state, release, units).map_err(|why| StepError {
+            error: format!("{name} is not proved: {why}"),
+            hint: Some("`unship status` shows every instance".into()),
+        })?;
+        let answer = self.world.prober.probe(name, &release.tag).await.map_err(failure)?;
+        Ok(said(answer))
+    }
+}
+
+fn said(what: String) -> Vec<Action> {
+    if what.is_empty() { Vec::new() } else { vec![Action { what, took_us: 0 }] }
+}
+
+fn failure(failure: crate::ports::CheckFailure) -> StepError {
+    StepError { error: failure.message, hint: failure.hint }
+}
+
+fn refused(reply: HostReply) -> StepError {
+    match reply {
+        HostReply::Failed { error, hint, .. } => StepError { error, hint },
+        HostReply::Refused { refusal } => StepError::new(refusal),
+        HostReply::Observed { .. } | HostReply::Staging { .. } | HostReply::Done { .. } => {
+            StepError::new("the host gave an answer that does not fit the question")
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! The ledger of one machine: a SQLite file.
+//!
+//! The lease expires on SQLite's clock, not on the operator's idea of it. A holder on this machine whose
+//! process is gone loses it at once: nobody waits half a minute at 3 a.m. for the dead.
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Row, SqliteConnection};
+use unship_core::history::{Mark, MarkEntry};
+use unship_core::journal::{Entry, Event};
+use unship_core::protocol::Holder;
+use unship_core::release::{Release, RunId};
+use unship_core::time::Timestamp;
+
+use crate::ports::{Ledger, LedgerError};
+
+/// The version of the tables that this program writes; kept in SQLite's `user_version`.
+const VERSION: i64 = 1;
+
+/// How long a lease lasts without being prolonged, in seconds.
+const LEASE_SECONDS: i64 = 30;
+
+/// How long to wait for another command's transaction.
+const BUSY_MS_MAX: u64 = 5_000;
+
+const TABLES: &str = "
+create table lease (
+  one integer primary key check (one = 1),
+  run text not null, who text not null, since integer not null, what text not null,
+  process text not null, expires real not null
+);
+create table entry (
+  run text not null, seq integer not null, at integer not null, body text not null,
+  primary key (run, seq)
+) without rowid;
+create table mark (
+  id integer primary key autoincrement,
+  run text, seq integer, at integer not null, tag text not null, digest text not null,
+  mark text not null, why text not null,
+  unique (run, seq)
+);
+create trigger entry_stays before update on entry begin select raise(abort, 'the ledger is append-only'); end;
+create trigger entry_kept before delete on entry begin select raise(abort, 'the ledger is append-only'); end;
+create trigger mark_stays before update on mark begin select raise(abort, 'the ledger is append-only'); end;
+create trigger mark_kept before delete on mark begin select raise(abort, 'the ledger is append-only'); end;
+";
+
+/// A SQLite ledger.
+#[derive(Debug, Clone)]
+pub struct LocalLedger {
+    pool: SqlitePool,
+    place: PathBuf,
+}
+
+impl LocalLedger {
+    /// Opens the file, or makes it.
+    pub async fn open(file: &Path) -> Result<LocalLedger, LedgerError> {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // The run's own journal is what must survive a power cut; the ledger is merged from it.
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(std::time::Duration::from_millis(BUSY_MS_MAX));
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
+        let ledger = LocalLedger { pool, place: file.to_owned() };
+        ledger.prepare().await?;
+        Ok(ledger)
+    }
+
+    async fn prepare(&self) -> Result<(), LedgerError> {
+        let mut connection = self.pool.acquire().await.map_err(|error| self.failed(&error))?;
+        begin(&mut connection).await.map_err(|error| self.failed(&error))?;
+        let found: i64 = sqlx::query_scalar("pragma user_version")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(|error| self.failed(&error))?;
+        if found > VERSION {
+            return Err(LedgerError::Newer {
+                place: self.place.display().to_string(),
+                found,
+                known: VERSION,
+            });
+        }
+        if found == 0 {
+            let made = async {
+                sqlx::raw_sql(TABLES).execute(&mut *connection).await?;
+                sqlx::raw_sql("pragma user_version = 1").execute(&mut *connection).await
+            };
+            made.await.map_err(|error| self.failed(&error))?;
+        }
+        commit(&mut connection).await.map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &sqlx::Error) -> LedgerError {
+        LedgerError::Failed { place: self.place.display().to_string(), why: error.to_string() }
+    }
+
+    fn unreadable(&self, why: impl ToString) -> LedgerError {
+        LedgerError::Failed { place: self.place.display().to_string(), why: why.to_string() }
+    }
+
+    /// The lease's holder, if the lease has not expired and its process is not known to be gone.
+    async fn live_holder(&self, connection: &mut SqliteConnection) -> Result<Option<Holder>, LedgerError> {
+        let row = sqlx::query(
+            "select run, who, since, what, process from lease where expires > unixepoch('now', 'subsec')",
+        )
+        .fetch_optional(connection)
+        .await
+        .map_err(|error| self.failed(&error))?;
+        let Some(row) = row else { return Ok(None) };
+        if process_is_gone(&row.get::<String, _>("process")) {
+            return Ok(None);
+        }
+        let run = row.get::<String, _>("run").parse().map_err(|error| self.unreadable(error))?;
+        Ok(Some(Holder {
+            run,
+            who: row.get("who"),
+            since: Timestamp(row.get("since")),
+            what: row.get("what"),
+        }))
+    }
+
+    /// Everything in one immediate transaction: two who come at once are put in order by SQLite.
+    async fn take(
+        &self,
+        connection: &mut SqliteConnection,
+        holder: &Holder,
+    ) -> Result<Option<Holder>, LedgerError> {
+        if let Some(other) = self.live_holder(connection).await? {
+            return Ok(Some(other));
+        }
+        sqlx::query(
+            "insert into lease (one, run, who, since, what, process, expires)
+             values (1, ?, ?, ?, ?, ?, unixepoch('now', 'subsec') + ?)
+             on conflict (one) do update set run = excluded.run, who = excluded.who,
+               since = excluded.since, what = excluded.what, process = excluded.process,
+               expires = excluded.expires",
+        )
+        .bind(holder.run.as_str())
+        .bind(&holder.who)
+        .bind(holder.since.0)
+        .bind(&holder.what)
+        .bind(own_process())
+        .bind(LEASE_SECONDS)
+        .execute(connection)
+        .await
+        .map_err(|error| self.failed(&error))?;
+        Ok(None)
+    }
+
+    async fn add(
+        &self,
+        connection: &mut SqliteConnection,
+        run: &RunId,
+        entry: &Entry,
+    ) -> Result<(), LedgerError> {
+        let body = serde_json::to_string(entry).map_err(|error| self.unreadable(error))?;
+        let seq = i64::try_from(entry.seq).map_err(|error| self.unreadable(error))?;
+        sqlx::query("insert into entry (run, seq, at, body) values (?, ?, ?, ?) on conflict do nothing")
+            .bind(run.as_str())
+            .bind(seq)
+            .bind(entry.at.0)
+            .bind(body)
+            .execute(&mut *connection)
+            .await
+            .map_err(|error| self.failed(&error))?;
+        if let Event::Marked { release, mark, why } = &entry.event {
+            self.add_mark(connection, Some((run, seq)), entry.at, release, *mark, why).await?;
+        }
+        Ok(())
+    }
+
+    async fn add_mark(
+        &self,
+        connection: &mut SqliteConnection,
+        origin: Option<(&RunId, i64)>,
+        at: Timestamp,
+        release: &Release,
+        mark: Mark,
+        why: &str,
+    ) -> Result<(), LedgerError> {
+        sqlx::query(
+            "insert into mark (run, seq, at, tag, digest, mark, why) values (?, ?, ?, ?, ?, ?, ?)
+             on conflict do nothing",
+        )
+        .bind(origin.map(|(run, _)| run.as_str()))
+        .bind(origin.map(|(_, seq)| seq))
+        .bind(at.0)
+        .bind(release.tag.as_str())
+        .bind(release.digest.to_string())
+        .bind(mark_word(mark))
+        .bind(why)
+        .execute(connection)
+        .await
+        .map_err(|error| self.failed(&error))?;
+        Ok(())
+    }
+}
+
+async fn begin(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql("begin immediate").execute(connection).await.map(|_| ())
+}
+
+async fn commit(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql("commit").execute(connection).await.map(|_| ())
+}
+
+/// Runs the body in one immediate transaction and rolls it back on error.
+macro_rules! transaction {
+    ($ledger:expr, |$connection:ident| $body:expr) => {{
+        let mut held = $ledger.pool.acquire().await.map_err(|error| $ledger.failed(&error))?;
+        begin(&mut held).await.map_err(|error| $ledger.failed(&error))?;
+        let result = {
+            let $connection = &mut *held;
+            $body
+        };
+        let end = if result.is_ok() { "commit" } else { "rollback" };
+        let ended = sqlx::raw_sql(end).execute(&mut *held).await;
+        result.and_then(|value| ended.map(|_| value).map_err(|error| $ledger.failed(&error)))
+    }};
+}
+
+#[async_trait]
+impl Ledger for LocalLedger {
+    async fn acquire(&self, holder: &Holder) -> Result<(), LedgerError> {
+        let taken = transaction!(self, |connection| self.take(connection, holder).await)?;
+        match taken {
+            None => Ok(()),
+            Some(other) => Err(LedgerError::Held { holder: Box::new(other) }),
+        }
+    }
+
+    async fn renew(&self, run: &RunId) -> Result<(), LedgerError> {
+        let result = sqlx::query("update lease set expires = unixepoch('now', 'subsec') + ? where run = ?")
+            .bind(LEASE_SECONDS)
+            .bind(run.as_str())
+            .execute(&self.pool)
+            .await
+            .map_err(|error| self.failed(&error))?;
+        if result.rows_affected() == 1 { Ok(()) } else { Err(LedgerError::Lost { run: run.clone() }) }
+    }
+
+    async fn release(&self, run: &RunId) -> Result<(), LedgerError> {
+        sqlx::query("delete from lease where run = ? and process = ?")
+            .bind(run.as_str())
+            .bind(own_process())
+            .execute(&self.pool)
+            .await
+            .map_err(|error| self.failed(&error))?;
+        Ok(())
+    }
+
+    async fn holder(&self) -> Result<Option<Holder>, LedgerError> {
+        let mut connection = self.pool.acquire().await.map_err(|error| self.failed(&error))?;
+        self.live_holder(&mut connection).await
+    }
+
+    async fn append(&self, run: &RunId, entries: &[Entry]) -> Result<(), LedgerError> {
+        transaction!(self, |connection| {
+            let mut result = Ok(());
+            for entry in entries {
+                result = self.add(connection, run, entry).await;
+                if result.is_err() {
+                    break;
+                }
+            }
+            result
+        })
+    }
+
+    async fn entries(&self, run: &RunId) -> Result<Vec<Entry>, LedgerError> {
+        let rows = sqlx::query("select body from entry where run = ? order by seq")
+            .bind(run.as_str())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|error| self.failed(&error))?;
+        rows.iter()
+            .map(|row| {
+                serde_json::from_str(row.get::<&str, _>("body")).map_err(|error| self.unreadable(error))
+            })
+            .collect()
+    }
+
+    async fn runs(&self, count_max: u32) -> Result<Vec<RunId>, LedgerError> {
+        let rows = sqlx::query("select run from entry where seq = 0 order by at desc, run desc limit ?")
+            .bind(count_max)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|error| self.failed(&error))?;
+        rows.iter()
+            .map(|row| row.get::<&str, _>("run").parse().map_err(|error| self.unreadable(error)))
+            .collect()
+    }
+
+    async fn mark(&self, mark: &MarkEntry) -> Result<(), LedgerError> {
+        let mut connection = self.pool.acquire().await.map_err(|error| self.failed(&error))?;
+        self.add_mark(&mut connection, None, mark.at, &mark.release, mark.mark, &mark.why).await
+    }
+
+    async fn marks(&self) -> Result<Vec<MarkEntry>, LedgerError> {
+        let rows = sqlx::query("select run, at, tag, digest, mark, why from mark order by id")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|error| self.failed(&error))?;
+        rows.iter()
+            .map(|row| {
+                let tag = row.get::<&str, _>("tag").parse().map_err(|error| self.unreadable(error))?;
+                let digest = row.get::<&str, _>("digest").parse().map_err(|error| self.unreadable(error))?;
+                let run = row
+                    .get::<Option<&str>, _>("run")
+                    .map(str::parse)
+                    .transpose()
+                    .map_err(|error| self.unreadable(error))?;
+                let word = row.get::<&str, _>("mark");
+                let mark = mark_of(word).ok_or_else(|| self.unreadable(format!("it has a mark `{word}`")))?;
+                Ok(MarkEntry {
+                    release: Release { tag, digest },
+                    mark,
+                    why: row.get("why"),
+                    at: Timestamp(row.get("at")),
+                    run,
+                })
+            })
+            .collect()
+    }
+}
+
+const MARK_WORDS: [(Mark, &str); 4] = [
+    (Mark::Deployed, "deployed"),
+    (Mark::KnownGood, "known_good"),
+    (Mark::Bad, "bad"),
+    (Mark::Lifted, "lifted"),
+];
+
+fn mark_word(mark: Mark) -> &'static str {
+    MARK_WORDS.iter().find(|(known, _)| *known == mark).map_or("", |(_, word)| word)
+}
+
+fn mark_of(word: &str) -> Option<Mark> {
+    MARK_WORDS.iter().find(|(_, known)| *known == word).map(|(mark, _)| *mark)
+}
+
+/// This process, so that it can be told apart from a later one with the same id: boot, id, start time.
+fn own_process() -> String {
+    let id = std::process::id();
+    format!("{} {id} {}", boot(), start_time(id).unwrap_or_default())
+}
+
+/// Whether the process is known to have ended. Of another boot or a machine without /proc nothing is known,
+/// but for a process of an earlier boot of this machine, which is gone.
+fn process_is_gone(process: &str) -> bool {
+    let mut words = process.split(' ');
+    let (Some(boot_then), Some(id), Some(started)) = (words.next(), words.next(), words.next()) else {
+        return false;
+    };
+    let Ok(id) = id.parse::<u32>() else { return false };
+    if boot_then.is_empty() || boot().is_empty() || started.is_empty() {
+        return false;
+    }
+    boot_then != boot() || start_time(id).as_deref() != Some(started)
+}
+
+fn boot() -> String {
+    fs_err::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+/// Field 22 of /proc/PID/stat, in clock ticks since boot (proc(5)). None when there is no such process.
+fn start_time(id: u32) -> Option<String> {
+    let stat = fs_err::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The second field is the program's name in parentheses and may hold anything, also spaces.
+    let after_name = stat.rsplit_once(')')?.1;
+    after_name.split_whitespace().nth(19).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests;
