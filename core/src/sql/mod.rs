@@ -3,13 +3,20 @@
 //! Owns the parser and lexer crates: no other module names their types. Reads PostgreSQL's dialect only;
 //! what a migration does to a catalog is found out by running it, never here. Does no I/O.
 //!
-//! Limits, all of them checked before any recursive code runs:
-//! - [`TEXT_BYTES_MAX`] for anything that is split;
+//! Limits, checked before any recursive code runs: [`PARSE_BYTES_MAX`], [`NESTING_MAX`], [`RUN_TOKENS_MAX`].
+//! Cutting and word-level facts have no limit of their own and take time in proportion to the length; how long
+//! a file may be is [`crate::tools::FILE_BYTES_MAX`].
 
+mod facts;
+mod guard;
 mod lex;
+mod name;
 mod split;
 
+pub use facts::{
+    Control, Dml, DmlKind, Escape, EscapeKind, Facts, MetaFact, NoTransaction, ObjectAction, ObjectChange,
+    Opaque, Place, Reading, SessionChange, StatementFacts, facts,
+};
+pub use guard::{NESTING_MAX, PARSE_BYTES_MAX, RUN_TOKENS_MAX, Refusal};
+pub use name::ObjectName;
 pub use split::{Meta, MetaEffect, Open, Piece, Split, Statement, batches, is_blank, line_comments, split};
-
-/// Longest text that is looked at, in bytes. A longer one is refused by whoever reads the file.
-pub const TEXT_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -347,3 +347,7 @@ fn effect_of(command: &str) -> MetaEffect {
         _ => MetaEffect::Unknown,
     }
 }
+
+#[cfg(test)]
+#[path = "split_tests.rs"]
+mod tests;

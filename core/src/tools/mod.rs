@@ -281,3 +281,6 @@ pub fn checksum(migration: &Migration) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod property_tests;
