@@ -21,22 +21,36 @@ pub struct Change {
 
 #[derive(Debug, Clone)]
 pub enum What {
-    Added { now: Arc<Object> },
-    Removed { was: Arc<Object> },
+    Added {
+        now: Arc<Object>,
+    },
+    Removed {
+        was: Arc<Object>,
+    },
     /// The same object under another name.
-    Renamed { was: Arc<Object>, now: Arc<Object> },
-    Altered { was: Arc<Object>, now: Arc<Object>, fact: Fact },
+    Renamed {
+        was: Arc<Object>,
+        now: Arc<Object>,
+    },
+    Altered {
+        was: Arc<Object>,
+        now: Arc<Object>,
+        fact: Fact,
+    },
     /// The columns that a table has in both readings stand in another order.
-    Reordered { now: Arc<Object> },
+    Reordered {
+        now: Arc<Object>,
+    },
 }
 
 impl Change {
     /// The object in the newer reading, if it is there.
     pub fn now(&self) -> Option<&Arc<Object>> {
         match &self.what {
-            What::Added { now } | What::Renamed { now, .. } | What::Altered { now, .. } | What::Reordered { now } => {
-                Some(now)
-            }
+            What::Added { now }
+            | What::Renamed { now, .. }
+            | What::Altered { now, .. }
+            | What::Reordered { now } => Some(now),
             What::Removed { .. } => None,
         }
     }
@@ -107,7 +121,12 @@ impl fmt::Display for Change {
                 }
             }
             What::Added { now } if matches!(now.kind, Kind::Constraint | Kind::DomainConstraint) => {
-                write!(f, "adds constraint {}: {}", self.name, shown(now.fact(Fact::Definition).unwrap_or("")))
+                write!(
+                    f,
+                    "adds constraint {}: {}",
+                    self.name,
+                    shown(now.fact(Fact::Definition).unwrap_or(""))
+                )
             }
             What::Added { now } if now.has(Fact::Unique) => write!(f, "adds unique index {}", self.name),
             What::Added { .. } => write!(f, "adds {word} {}", self.name),
@@ -121,7 +140,9 @@ impl fmt::Display for Change {
                     (Some(_), None) if is_flag(*fact) => f.write_str("dropped"),
                     (None, Some(now)) => write!(f, "set to {}", shown(now)),
                     (Some(was), None) => write!(f, "dropped, was {}", shown(was)),
-                    (Some(was), Some(now)) if was.chars().count() + now.chars().count() <= 2 * SHOWN_CHARS_MAX => {
+                    (Some(was), Some(now))
+                        if was.chars().count() + now.chars().count() <= 2 * SHOWN_CHARS_MAX =>
+                    {
                         write!(f, "changed from {} to {}", shown(was), shown(now))
                     }
                     _ => f.write_str("changed"),

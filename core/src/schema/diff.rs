@@ -180,10 +180,7 @@ fn reorders(old: &Catalog, new: &Catalog, kept: &Pairs, changes: &mut Vec<Change
 }
 
 fn positions(catalog: &Catalog, table: &Name) -> BTreeMap<String, i32> {
-    let from = super::Key {
-        kind: Kind::Column,
-        name: Name { part: Some(String::new()), ..table.clone() },
-    };
+    let from = super::Key { kind: Kind::Column, name: Name { part: Some(String::new()), ..table.clone() } };
     catalog
         .entries()
         .range(Arc::new(from)..)

@@ -63,6 +63,27 @@ impl Catalog {
         [Kind::Table, Kind::ForeignTable].iter().any(|kind| self.get(*kind, name).is_some())
     }
 
+    /// Without tables of these names, in whatever schema, and what belongs to them.
+    #[must_use]
+    pub fn without_tables(&self, names: &[String]) -> Self {
+        let is_one = |object: &Object| {
+            let own_sequence = || {
+                object.kind == Kind::Sequence
+                    && object
+                        .fact(Fact::OwnedBy)
+                        .and_then(|column| column.split('.').nth(1))
+                        .is_some_and(|table| names.iter().any(|name| name == table))
+            };
+            (object.kind == Kind::Table || object.kind.is_part()) && names.contains(&object.name.object)
+                || own_sequence()
+        };
+        if !self.objects.values().any(|object| is_one(object)) {
+            return self.clone();
+        }
+        let objects = self.objects.iter().filter(|(_, object)| !is_one(object));
+        Self { objects: objects.map(|(key, object)| (Arc::clone(key), Arc::clone(object))).collect() }
+    }
+
     pub fn objects(&self) -> impl Iterator<Item = &Arc<Object>> {
         self.objects.values()
     }

@@ -63,11 +63,15 @@ fn a_constraint_added_again_under_another_name_is_renamed() {
 #[test]
 fn only_the_order_of_common_columns_counts() {
     let old: Catalog =
-        [table("t", 1), column("t", 1, 1, "a"), column("t", 1, 2, "b"), column("t", 1, 3, "c")].into_iter().collect();
+        [table("t", 1), column("t", 1, 1, "a"), column("t", 1, 2, "b"), column("t", 1, 3, "c")]
+            .into_iter()
+            .collect();
     let gap: Catalog = [table("t", 1), column("t", 1, 2, "b"), column("t", 1, 3, "c")].into_iter().collect();
     assert_eq!(said(&old, &gap), ["removes column t.a"]);
     let moved: Catalog =
-        [table("t", 1), column("t", 1, 5, "a"), column("t", 1, 2, "b"), column("t", 1, 3, "c")].into_iter().collect();
+        [table("t", 1), column("t", 1, 5, "a"), column("t", 1, 2, "b"), column("t", 1, 3, "c")]
+            .into_iter()
+            .collect();
     assert_eq!(said(&old, &moved), ["puts the columns of table t in another order"]);
 }
 
@@ -86,7 +90,8 @@ fn every_fact_that_differs_is_one_change() {
 #[test]
 fn the_json_of_a_change_names_it_and_carries_both_values() {
     let old: Catalog = [table("t", 1), column("t", 1, 1, "a")].into_iter().collect();
-    let new: Catalog = [table("t", 1), column("t", 1, 1, "a").with(Fact::Type, "integer")].into_iter().collect();
+    let new: Catalog =
+        [table("t", 1), column("t", 1, 1, "a").with(Fact::Type, "integer")].into_iter().collect();
     insta::assert_json_snapshot!(diff(&old, &new), @r#"
     [
       {

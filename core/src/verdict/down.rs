@@ -153,7 +153,9 @@ impl Destroyed {
             match was.kind {
                 Kind::Table => destroyed.tables.push(was.name.to_string()),
                 // Made anew inside a table that stayed; a table made anew says it for its columns.
-                Kind::Column if was.address.same_unit(now.address) && before.has_table(&was.name.parent()) => {
+                Kind::Column
+                    if was.address.same_unit(now.address) && before.has_table(&was.name.parent()) =>
+                {
                     destroyed.columns.push(was.name.to_string());
                 }
                 _ => {}

@@ -12,7 +12,6 @@ mod others;
 mod pulse;
 mod units;
 
-
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 

@@ -57,7 +57,8 @@ UNION ALL SELECT 3576, t.oid, 'other', pg_describe_object(3576, t.oid, 0), conca
 UNION ALL SELECT 2601, a.oid, 'other', pg_describe_object(2601, a.oid, 0), a.amhandler::text FROM pg_am a WHERE a.oid >= 16384";
 
 /// Which of the oids above belong to an extension, and so are not the user's.
-const OF_EXTENSION: &str = "SELECT classid, objid FROM pg_depend WHERE deptype = 'e' AND classid = ANY($1) AND objid = ANY($2)";
+const OF_EXTENSION: &str =
+    "SELECT classid, objid FROM pg_depend WHERE deptype = 'e' AND classid = ANY($1) AND objid = ANY($2)";
 
 /// All objects of the small catalogs, and the extensions with their versions: when those change, objects change
 /// hands and everything is read again.

@@ -144,7 +144,10 @@ pub(super) use grants;
 macro_rules! not_of_extension {
     ($class:literal, $oid:literal) => {
         concat!(
-            "NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = ", $class, " AND e.objid = ", $oid,
+            "NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = ",
+            $class,
+            " AND e.objid = ",
+            $oid,
             " AND e.objsubid = 0 AND e.deptype = 'e')"
         )
     };

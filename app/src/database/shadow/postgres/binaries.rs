@@ -50,7 +50,8 @@ impl Binaries {
         if !directory.join("initdb").is_file() {
             return Err(broken("there is no `initdb` beside it".to_owned()));
         }
-        let output = Command::new(&postgres).arg("--version").output().map_err(|error| broken(error.to_string()))?;
+        let output =
+            Command::new(&postgres).arg("--version").output().map_err(|error| broken(error.to_string()))?;
         let said = String::from_utf8_lossy(&output.stdout);
         let version = said.trim().strip_prefix("postgres (PostgreSQL) ").unwrap_or_default().to_owned();
         let major = version

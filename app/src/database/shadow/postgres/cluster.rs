@@ -19,7 +19,8 @@ const PARENT: &str = "/var/tmp";
 /// The cluster's superuser; no migration is likely to name it.
 pub(super) const ADMIN: &str = "unship_admin";
 /// Settings of every session: catalog queries are planned once, and notices are not read by anybody.
-const SESSION: [(&str, &str); 2] = [("plan_cache_mode", "force_generic_plan"), ("client_min_messages", "error")];
+const SESSION: [(&str, &str); 2] =
+    [("plan_cache_mode", "force_generic_plan"), ("client_min_messages", "error")];
 const START_MS_MAX: u64 = 30_000;
 const STOP_MS_MAX: u64 = 10_000;
 

@@ -11,12 +11,14 @@ mod cluster;
 mod error;
 mod failure;
 mod guard;
+mod script;
 mod session;
 mod stale;
-
+mod steps;
 
 pub use binaries::Binaries;
 pub use cluster::{Cluster, Server};
 pub use error::ShadowError;
 pub use failure::{Failure, Lack};
 pub use session::{Piece, Session};
+pub use steps::PostgresShadow;

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
+use super::ShadowError;
 use super::cluster::Server;
 use super::failure::{Failure, Lack};
 use super::guard::{Guard, Stop};
-use super::ShadowError;
 use crate::database::shadow::Limits;
 
 /// The role that runs migrations in a throwaway cluster.
@@ -121,6 +121,11 @@ impl Session {
         }
     }
 
+    /// Gives the connection up; the next use makes a new one.
+    pub fn forget_connection(&mut self) {
+        self.conn = None;
+    }
+
     /// Starts the clock of one direction of one step.
     pub fn start_clock(&mut self) {
         self.deadline = Instant::now() + self.limits.step_time();
@@ -201,7 +206,9 @@ impl Session {
     pub async fn provide(&mut self, lack: &Lack) -> Result<bool, ShadowError> {
         match lack {
             Lack::Role(role) => self.make_role(role).await,
-            Lack::ExtensionRight(extension) if self.server.is_throwaway() => self.make_extension(extension).await,
+            Lack::ExtensionRight(extension) if self.server.is_throwaway() => {
+                self.make_extension(extension).await
+            }
             Lack::ExtensionRight(_) | Lack::Extension(_) => Ok(false),
         }
     }
@@ -224,7 +231,9 @@ impl Session {
         }
         let database = self.clone.clone().unwrap_or_else(|| self.main.clone());
         let mut admin = self.server.admin(&database).connect().await?;
-        let made = ask(&mut admin, "SELECT format('CREATE EXTENSION IF NOT EXISTS %I CASCADE', $1)", &[extension]).await;
+        let made =
+            ask(&mut admin, "SELECT format('CREATE EXTENSION IF NOT EXISTS %I CASCADE', $1)", &[extension])
+                .await;
         if made.is_ok() {
             sqlx::raw_sql("SET allow_system_table_mods = on").execute(&mut admin).await?;
             sqlx::query("UPDATE pg_extension SET extowner = $2::regrole WHERE extname = $1")
@@ -260,11 +269,13 @@ impl Session {
             // Sent or not, the session must have ended before the database can be copied.
             let _ = conn.close().await;
             for _ in 0..200 {
-                let gone = sqlx::query_scalar::<_, bool>("SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)")
-                    .bind(process)
-                    .fetch_one(&mut self.admin)
-                    .await
-                    .unwrap_or(true);
+                let gone = sqlx::query_scalar::<_, bool>(
+                    "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)",
+                )
+                .bind(process)
+                .fetch_one(&mut self.admin)
+                .await
+                .unwrap_or(true);
                 if gone {
                     return;
                 }
@@ -354,7 +365,5 @@ async fn terminate(admin: &mut PgConnection, process: i32) {
 
 /// Tells databases of one process on one server apart.
 fn unique() -> u128 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_nanos())
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_nanos())
 }
