@@ -6,5 +6,6 @@
 pub mod cli;
 pub mod config;
 pub mod flow;
+pub mod gather;
 pub mod ledger;
 pub mod ports;
