@@ -6,9 +6,6 @@
 mod groups;
 mod report;
 
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,7 +15,7 @@ use unship_core::verdict::{StepReport, Told, judge};
 
 use crate::ports::{Shadow, ShadowFailure};
 use groups::Groups;
-pub use report::{CheckReport, Span, Summary};
+pub use report::{CheckReport, Span, Summary, is_wrong_down};
 
 /// Which migrations to run, oldest first.
 #[derive(Debug, Clone)]
@@ -70,7 +67,7 @@ pub fn plan_span(old: &MigrationSet, new: &MigrationSet, span: Span) -> CheckPla
         tool: new.tool.to_string(),
         span: Some(span),
         base: old.migrations.iter().cloned().map(Arc::new).collect(),
-        judged: compared.added.into_iter().map(Arc::new).collect(),
+        judged: compared.added.iter().map(|migration| Arc::new((*migration).clone())).collect(),
         remarks,
     }
 }
@@ -116,7 +113,15 @@ pub async fn execute(
             seen.judged(step);
         }
     }
-    Ok(CheckReport::of(plan.tool, shadow.name(), plan.span, steps, remarks, started.elapsed(), judging.elapsed()))
+    Ok(CheckReport::of(
+        plan.tool,
+        shadow.name(),
+        plan.span,
+        steps,
+        remarks,
+        started.elapsed(),
+        judging.elapsed(),
+    ))
 }
 
 fn read(migration: &Migration) -> Told {

@@ -33,13 +33,19 @@ impl Groups {
     }
 
     /// Tries groups that end with the newest step, if one of their downs is wrong by itself.
-    pub async fn settle(&self, shadow: &mut dyn Shadow, steps: &mut [StepReport]) -> Result<(), ShadowFailure> {
+    pub async fn settle(
+        &self,
+        shadow: &mut dyn Shadow,
+        steps: &mut [StepReport],
+    ) -> Result<(), ShadowFailure> {
         for size in 2..=self.last.len() {
             let group = || self.last.iter().rev().take(size);
             let start = steps.len().saturating_sub(size);
             let open = |step: &StepReport| is_wrong(step) && step.down.exact_only_as_group.is_empty();
             // The outermost steps must matter: a group around a smaller group says nothing new.
-            if !steps[start..].iter().any(open) || !group().all(|(migration, _)| migration.down.script().is_some()) {
+            if !steps[start..].iter().any(open)
+                || !group().all(|(migration, _)| migration.down.script().is_some())
+            {
                 continue;
             }
             let newest_first: Vec<&Migration> = group().map(|(migration, _)| &**migration).collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
-use unship_core::tools::SpanMigrations;
+use unship_core::tools::{Changed, SpanMigrations};
 use unship_core::verdict::{DownClass, StepReport, Verdict};
 
 /// The releases that were compared.
@@ -74,8 +74,7 @@ impl Summary {
             summary.exact_only_as_group += usize::from(!step.down.exact_only_as_group.is_empty());
             summary.schema_restored_data_gone += usize::from(!step.down.schema_restored_data_gone.is_empty());
             summary.down_destroys += usize::from(!step.down.destroys.objects.is_empty());
-            summary.not_atomic +=
-                usize::from(step.up.not_atomic.is_some() || step.down.not_atomic.is_some());
+            summary.not_atomic += usize::from(step.up.not_atomic.is_some() || step.down.not_atomic.is_some());
         }
         summary.ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let seconds = judging.as_secs_f64();
@@ -89,20 +88,26 @@ impl Summary {
 
 /// Does the down of this step need a person's eye?
 pub fn is_wrong_down(class: DownClass) -> bool {
-    matches!(
-        class,
-        DownClass::Missing | DownClass::EmptyButUpChanged | DownClass::Fails | DownClass::Inexact
-    )
+    matches!(class, DownClass::Missing | DownClass::EmptyButUpChanged | DownClass::Fails | DownClass::Inexact)
 }
 
 /// What two folders say about each other beside what was added.
-pub(super) fn span_remarks(compared: &SpanMigrations) -> Vec<String> {
+pub(super) fn span_remarks(compared: &SpanMigrations<'_>) -> Vec<String> {
     let mut remarks = Vec::new();
     for migration in &compared.removed {
         remarks.push(format!("{} is in the older release only", migration.id));
     }
     for changed in &compared.changed {
-        remarks.push(format!("{} was changed after its release", changed.new.id));
+        remarks.push(match changed {
+            Changed::Up { new, .. } => {
+                format!("{} was changed after its release: databases have the older one applied", new.id)
+            }
+            Changed::OnlyDown { new, .. } => format!("the down of {} was changed after its release", new.id),
+            Changed::OnlyName { old, new } => format!("{} was renamed to {}", old.id, new.id),
+        });
+    }
+    for migration in &compared.out_of_order {
+        remarks.push(format!("{} sorts before what the older release has applied", migration.id));
     }
     remarks
 }

@@ -50,17 +50,6 @@ impl PostgresShadow {
         Ok(Self { session, reading, limits, version_tables, missing: Vec::new() })
     }
 
-    /// Drops the database.
-    pub async fn close(self) -> Result<(), ShadowError> {
-        self.session.close().await
-    }
-
-    /// `PostgreSQL 17.10`.
-    pub fn server_name(&self) -> String {
-        let number = self.session.version.split(' ').next().unwrap_or_default();
-        format!("PostgreSQL {number}")
-    }
-
     async fn run_step(&mut self, migration: &Migration) -> Result<StepRun, ShadowError> {
         let started = Instant::now();
         let before = self.visible(&self.reading);
@@ -78,6 +67,16 @@ impl PostgresShadow {
         remarks.dedup();
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(StepRun { before, up, down, remarks, took_ms })
+    }
+
+    async fn apply_only(&mut self, migration: &Migration) -> Result<Result<(), RunFailure>, ShadowError> {
+        let script = match Prepared::of(migration.tool, &migration.up, &self.limits) {
+            Ok(script) => script,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let applied = self.run_alone(script, migration.up.wrap, &mut Vec::new()).await?;
+        // The next reading starts from the old base and so sees all that was applied since.
+        Ok(applied)
     }
 
     async fn undo_and_redo(
@@ -117,7 +116,7 @@ impl PostgresShadow {
         self.session.say("BEGIN").await?;
         let run = self.inside_transaction(down, up).await;
         // Whatever happened, the transaction must go; a lost connection has taken it along.
-        self.session.say("ROLLBACK; RESET ROLE; RESET SESSION AUTHORIZATION; RESET ALL").await?;
+        self.session.say("ROLLBACK; RESET ROLE; RESET SESSION AUTHORIZATION").await?;
         run
     }
 
@@ -143,12 +142,13 @@ impl PostgresShadow {
 
     /// Runs a script inside the open transaction, and then what would otherwise wait for the commit.
     async fn run_nested(&mut self, script: &Prepared) -> Result<Result<(), Failure>, ShadowError> {
+        self.session.say("RESET ALL").await?;
         let script = script.inside_transaction();
         let last = script.pieces.len().saturating_sub(1);
         if let Err(failure) = self.session.run(&script.pieces, 0).await? {
             return Ok(Err(failure));
         }
-        let end = "SET CONSTRAINTS ALL IMMEDIATE; RESET ROLE; RESET SESSION AUTHORIZATION; RESET ALL";
+        let end = "SET CONSTRAINTS ALL IMMEDIATE; RESET ROLE; RESET SESSION AUTHORIZATION";
         let end = [super::Piece::Sql(end.to_owned())];
         let ended = self.session.run(&end, 0).await?;
         Ok(ended.map_err(|failure| Failure { piece: last, position: None, ..failure }))
@@ -232,9 +232,9 @@ impl PostgresShadow {
         wrap: Wrap,
         from: usize,
     ) -> Result<Result<(), Failure>, ShadowError> {
-        if wrap == Wrap::Transaction {
-            self.session.say("BEGIN").await?;
-        }
+        // Readings leave a search path of their own.
+        let start = if wrap == Wrap::Transaction { "RESET ALL; BEGIN" } else { "RESET ALL" };
+        self.session.say(start).await?;
         let mut outcome = self.session.run(&script.pieces, from).await?;
         if wrap == Wrap::Transaction && outcome.is_ok() {
             let last = script.pieces.len().saturating_sub(1);
@@ -244,7 +244,7 @@ impl PostgresShadow {
         }
         // What a script leaves open or set ends with its session; here the session goes on.
         self.session
-            .say("ROLLBACK; RESET ROLE; RESET SESSION AUTHORIZATION; RESET ALL; DISCARD TEMP")
+            .say("ROLLBACK; RESET ROLE; RESET SESSION AUTHORIZATION; DISCARD TEMP")
             .await?;
         Ok(outcome)
     }
@@ -293,7 +293,7 @@ impl PostgresShadow {
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         };
-        self.session.say("ROLLBACK; RESET ROLE; RESET SESSION AUTHORIZATION; RESET ALL").await?;
+        self.session.say("ROLLBACK; RESET ROLE; RESET SESSION AUTHORIZATION").await?;
         read
     }
 }
@@ -304,12 +304,21 @@ impl Shadow for PostgresShadow {
         self.run_step(migration).await.map_err(ShadowFailure::from)
     }
 
+    async fn apply(&mut self, migration: &Migration) -> Result<Result<(), RunFailure>, ShadowFailure> {
+        self.apply_only(migration).await.map_err(ShadowFailure::from)
+    }
+
     async fn undo_together(&mut self, newest_first: &[&Migration]) -> Result<Option<Catalog>, ShadowFailure> {
         self.undo_all(newest_first).await.map_err(ShadowFailure::from)
     }
 
     fn name(&self) -> String {
-        self.server_name()
+        let number = self.session.version.split(' ').next().unwrap_or_default();
+        format!("PostgreSQL {number}")
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), ShadowFailure> {
+        self.session.close().await.map_err(ShadowFailure::from)
     }
 }
 
