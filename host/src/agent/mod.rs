@@ -38,6 +38,10 @@ pub enum AgentError {
     },
 }
 
+/// Called with an action's name.
+#[cfg(test)]
+type AfterAction = Box<dyn FnMut(&str) + Send>;
+
 /// The agent of one service on one host.
 pub struct Agent {
     store: Store,
@@ -46,7 +50,7 @@ pub struct Agent {
     runner: Box<dyn Runner + Send>,
     /// Tests cut a convergence off, by a panic, after any of its actions.
     #[cfg(test)]
-    after_action: Option<Box<dyn FnMut(&str) + Send>>,
+    after_action: Option<AfterAction>,
 }
 
 impl std::fmt::Debug for Agent {
