@@ -153,7 +153,7 @@ impl Agent {
     /// Removes what is not kept; what runs is kept, and when nobody can say what runs, nothing is removed.
     fn prune(&mut self, keep: Vec<unship_core::release::Digest>) -> Result<HostReply, Failure> {
         let began = Instant::now();
-        let (view, _) = self.runner.status()?;
+        let view = self.runner.view()?;
         let running = view.slots.iter().map(|slot| slot.instance.release.digest);
         let removed = self.store.prune(&keep.into_iter().chain(running).collect())?;
         let took_us = clock::micros_since(began);
