@@ -39,9 +39,6 @@ pub enum DrillError {
         /// What was seen instead.
         instead: String,
     },
-    /// There is no host to look at.
-    #[error("the drill's environment has no host")]
-    NoHost,
     /// The operator stopped it.
     #[error("the drill was stopped")]
     Stopped,
@@ -58,7 +55,7 @@ impl DrillError {
             DrillError::NotSeen { .. } => Some(
                 "look at the logs with `unship drill --keep FOLDER`, or change `seen` in unship.toml".into(),
             ),
-            DrillError::Load(_) | DrillError::NoHost | DrillError::Stopped => None,
+            DrillError::Load(_) | DrillError::Stopped => None,
         }
     }
 

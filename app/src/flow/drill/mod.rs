@@ -32,7 +32,7 @@ use super::run::{self, Prepared};
 use super::{RunReport, deploy};
 use crate::load::attribution::Window;
 use crate::load::{Load, LoadError, LoadPlan, Variables};
-use crate::ports::{CheckFailure, World};
+use crate::ports::{CheckFailure, Host, World};
 use timeline::Timeline;
 use watch::Watch;
 
@@ -48,6 +48,8 @@ pub trait Stage: Send + Sync {
     fn address(&self) -> SocketAddr;
     /// The unit that listens there.
     fn unit(&self) -> &str;
+    /// The host by a way of its own, so that looking at it waits for no one who acts on it.
+    fn watched(&self) -> Result<Host, CheckFailure>;
     /// Runs the set-up command against the release that serves; what it printed.
     async fn set_up(&self, serving: &Release) -> Result<Variables, CheckFailure>;
     /// Starts `from` without unship, then starts `to`, waits until it is ready and tells `from` to stop;
@@ -75,7 +77,7 @@ pub async fn run(
     let variables = drill.phase("set up", stage.set_up(&good)).await?;
 
     let load = Load::start(load_plan, stage.address(), &variables)?;
-    let watch = Watch::start(&drill.world)?;
+    let watch = Watch::start(stage.watched()?, &drill.world);
     timeline.load_began();
     let result = drill.under_load(&load, &watch, &good, &bad).await;
     let recording = load.stop().await;

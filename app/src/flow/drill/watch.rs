@@ -19,7 +19,7 @@ const RECENT: Duration = Duration::from_secs(1);
 /// And on at least so many requests.
 const RECENT_MIN: usize = 10;
 
-/// Asks the first host what it runs, again and again, until it is stopped.
+/// Asks a host what it runs, again and again, until it is stopped.
 pub(super) struct Watch {
     lives: Arc<Mutex<Lives>>,
     stop: CancellationToken,
@@ -27,8 +27,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn start(world: &World) -> Result<Watch, DrillError> {
-        let host = world.hosts.first().cloned().ok_or(DrillError::NoHost)?;
+    pub(super) fn start(host: Host, world: &World) -> Watch {
         let clock = Arc::clone(&world.clock);
         let lives = Arc::new(Mutex::new(Lives::default()));
         let stop = CancellationToken::new();
@@ -45,7 +44,7 @@ impl Watch {
             // The last look comes after the last request: an end that it missed would be ours to explain.
             look(&host, &run, clock.as_ref(), &seen).await;
         });
-        Ok(Watch { lives, stop, task })
+        Watch { lives, stop, task }
     }
 
     /// What was seen so far.
