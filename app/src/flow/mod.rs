@@ -8,6 +8,7 @@ pub mod drill;
 mod error;
 mod heartbeat;
 mod observe;
+pub mod quarantine;
 mod report;
 mod resume;
 pub mod rollback;
