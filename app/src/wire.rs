@@ -144,6 +144,13 @@ impl Site {
         }
     }
 
+    /// This machine as a host, with an agent of its own: looking at it waits for no other.
+    pub fn own_host(&self) -> Result<Host, WireError> {
+        let name = self.environment.hosts.first().clone();
+        let transport = InProcess::open(name.clone(), self.host_paths())?;
+        Ok(Host { name, transport: Arc::new(transport) })
+    }
+
     /// Opens everything that flows act through.
     pub async fn world(&self, progress: Arc<dyn Progress>) -> Result<World, WireError> {
         let folder = self.ledger_folder();

@@ -3,6 +3,7 @@
 
 mod completions;
 mod deploy;
+mod drill;
 mod error;
 pub mod exit;
 pub mod output;
@@ -47,6 +48,7 @@ enum Command {
     Resume(resume::Resume),
     Abort(resume::Abort),
     Quarantine(quarantine::Args),
+    Drill(drill::Args),
     Supervise(supervise::Args),
     Completions(completions::Args),
 }
@@ -72,6 +74,7 @@ fn run(command: Command, output: &mut Output) -> Result<ExitCode, CliError> {
         Command::Resume(args) => resume::resume(&args, output),
         Command::Abort(args) => resume::abort(&args, output),
         Command::Quarantine(args) => quarantine::run(&args, output),
+        Command::Drill(args) => drill::run(&args, output),
         Command::Supervise(args) => supervise::run(&args, output),
         Command::Completions(args) => completions::run(&args, output),
     }
