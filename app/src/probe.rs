@@ -109,8 +109,7 @@ impl HttpProber {
                 .body(Empty::<Bytes>::new())
                 .map_err(|error| error.to_string())?;
             let result = async {
-                let response =
-                    sender.send_request(request).await.map_err(|error| error.to_string())?;
+                let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
                 let status = response.status();
                 let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
                 let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();

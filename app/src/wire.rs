@@ -7,8 +7,8 @@ use std::sync::Arc;
 use unship_core::protocol::{ServiceSpec, UnitSpec};
 use unship_core::release::{EnvironmentName, RunId};
 use unship_core::time::Timestamp;
-use unship_host::HostPaths;
 use unship_host::agent::AgentError;
+use unship_host::agent::HostPaths;
 
 use crate::config::{Config, ConfigError, Environment};
 use crate::ledger::{JournalFolder, LocalLedger};
@@ -61,11 +61,7 @@ pub struct Site {
 
 impl Site {
     /// The environment of that name, or the only one there is.
-    pub fn new(
-        config: Config,
-        folder: &Path,
-        name: Option<&EnvironmentName>,
-    ) -> Result<Site, ConfigError> {
+    pub fn new(config: Config, folder: &Path, name: Option<&EnvironmentName>) -> Result<Site, ConfigError> {
         let (name, environment) = config.environment(name)?;
         let (name, environment) = (name.clone(), environment.clone());
         Ok(Site { config, folder: folder.to_owned(), name, environment })
@@ -117,13 +113,13 @@ impl Site {
 
     /// The address of the first unit that listens.
     pub fn listen(&self) -> Option<std::net::SocketAddr> {
-        self.config.units.iter().find_map(|unit| unit.listen).map(|listen| listen.0)
+        self.config.units.as_slice().iter().find_map(|unit| unit.listen).map(|listen| listen.0)
     }
 
     /// The service as hosts are told of it.
     pub fn service(&self) -> ServiceSpec {
         let words = self.placeholders();
-        let units = self.config.units.iter().map(|unit| {
+        let units = self.config.units.as_slice().iter().map(|unit| {
             let mut environment: BTreeMap<String, String> = self.environment.environment.clone();
             environment.extend(unit.environment.clone());
             UnitSpec {
@@ -162,7 +158,7 @@ impl Site {
             Arc::new(GitSource::new(&self.config, &self.folder, depot, Arc::clone(&clock)));
         let config = &self.config;
         let mut hosts = Vec::new();
-        for name in self.environment.hosts.iter() {
+        for name in self.environment.hosts.as_slice() {
             let transport = InProcess::open(name.clone(), self.host_paths())?;
             hosts.push(Host { name: name.clone(), transport: Arc::new(transport) });
         }
@@ -171,7 +167,6 @@ impl Site {
             .as_ref()
             .and_then(|migrations| migrations.up.clone().map(|up| (up, migrations.time_max)));
         let smoke = config.smoke.as_ref().map(|smoke| (smoke.command.clone(), smoke.time_max));
-        let first = config.units.iter().next().and_then(|unit| unit.command.words().first().cloned());
         Ok(World {
             target: Target {
                 service: self.service(),
@@ -187,7 +182,7 @@ impl Site {
             prober: Arc::new(HttpProber { probe: config.probe.clone(), address: self.listen() }),
             commands: Arc::new(ConfiguredCommands {
                 source: Arc::clone(&source),
-                executable: first.unwrap_or_default(),
+                executable: config.units.executable().to_owned(),
                 placeholders: self.placeholders(),
                 environment: self.environment.environment.clone(),
                 database: config.database.clone(),

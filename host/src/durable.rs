@@ -23,8 +23,7 @@ fn write_beside(path: &Path, bytes: &[u8], mode: u32, sync: bool) -> io::Result<
     let mut options = fs_err::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(mode);
     let mut file = options.open(&beside)?;
-    let written =
-        file.write_all(bytes).and_then(|()| if sync { file.sync_all() } else { Ok(()) });
+    let written = file.write_all(bytes).and_then(|()| if sync { file.sync_all() } else { Ok(()) });
     drop(file);
     if let Err(error) = written.and_then(|()| fs_err::rename(&beside, path)) {
         // The old file still stands; a full disk should not keep the failed one as well.

@@ -102,9 +102,7 @@ impl EpochFile {
         };
         match serde_json::from_slice(&bytes) {
             Ok(record) => Ok(Some(record)),
-            Err(error) => {
-                Err(EpochError::Unreadable { path: self.path.clone(), why: error.to_string() })
-            }
+            Err(error) => Err(EpochError::Unreadable { path: self.path.clone(), why: error.to_string() }),
         }
     }
 

@@ -73,10 +73,11 @@ impl From<ModeArg> for Mode {
 }
 
 pub(super) fn run(args: &Args, output: &mut Output) -> Result<ExitCode, CliError> {
-    let to: Option<Tag> =
-        args.to.as_deref().map(str::parse).transpose().map_err(|error: unship_core::release::NameError| {
+    let to: Option<Tag> = args.to.as_deref().map(str::parse).transpose().map_err(
+        |error: unship_core::release::NameError| {
             CliError::usage(error.to_string()).hint("`unship status` lists the releases")
-        })?;
+        },
+    )?;
     let request = Request {
         to,
         mode: args.mode.into(),

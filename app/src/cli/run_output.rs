@@ -14,7 +14,11 @@ use crate::ports::LedgerError;
 
 /// The steps of a plan, numbered.
 pub(super) fn plan_lines(plan: &Plan) -> Vec<String> {
-    plan.steps.iter().enumerate().map(|(index, step)| format!("  {:>2}  {}", index + 1, step.title())).collect()
+    plan.steps
+        .iter()
+        .enumerate()
+        .map(|(index, step)| format!("  {:>2}  {}", index + 1, step.title()))
+        .collect()
 }
 
 /// Shows a plan and does nothing.
@@ -83,8 +87,7 @@ fn summary(report: &RunReport) -> Vec<String> {
     if matches!(report.outcome, Some(Outcome::Partial | Outcome::WentBackPartly)) {
         lines.push(format!(
             "  run {} is in the ledger; mend what failed, then `unship rollback --to {}`",
-            report.run,
-            report.to
+            report.run, report.to
         ));
     }
     lines
@@ -95,8 +98,9 @@ impl From<FlowError> for CliError {
         let status = match &error {
             FlowError::Quarantined { .. } => exit::QUARANTINED,
             FlowError::SchemaUnknown { .. } | FlowError::Target(_) => exit::REFUSED,
-            FlowError::Ledger(LedgerError::Held { .. }) | FlowError::Unfinished { .. } => exit::LOCKED,
-            FlowError::Refused { .. } => exit::LOCKED,
+            FlowError::Ledger(LedgerError::Held { .. })
+            | FlowError::Unfinished { .. }
+            | FlowError::Refused { .. } => exit::LOCKED,
             _ => exit::FAILED,
         };
         let message = match &error {

@@ -25,8 +25,12 @@ pub(super) fn run(args: &Args, output: &mut Output) -> Result<ExitCode, CliError
         end_with_stdin()?;
     }
     output.note(format!("supervising {} in {}", site.config.service.name, site.root().display()));
-    unship_host::supervise::run(&site.host_paths(), site.service())
-        .map_err(|error| CliError::failed(error.to_string()))?;
+    unship_host::supervise::run(
+        &site.host_paths(),
+        site.service(),
+        unship_host::supervise::SuperviseOptions::default(),
+    )
+    .map_err(|error| CliError::failed(error.to_string()))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,10 +4,10 @@ use unship_core::history::{self, Mark, MarkEntry, ReleaseRecord, Standing};
 use unship_core::protocol::{Holder, HostReply, HostRequest};
 use unship_core::release::{Release, RunId, Tag};
 
+use super::FlowError;
 use super::deploy::highest_epoch;
 use super::observe::{observe, question, unexpected};
 use super::run::claim;
-use super::FlowError;
 use crate::ports::World;
 use unship_core::protocol::Epoch;
 
@@ -51,9 +51,7 @@ async fn lift_everywhere(
     let epoch = Epoch(highest_epoch(&hosts).0 + 1);
     claim(world, holder, epoch).await?;
     for host in &world.hosts {
-        for request in
-            [HostRequest::LiftQuarantine { release: release.clone() }, HostRequest::Unclaim]
-        {
+        for request in [HostRequest::LiftQuarantine { release: release.clone() }, HostRequest::Unclaim] {
             let mut envelope = question(&holder.run, request);
             envelope.epoch = epoch;
             match host.transport.call(envelope).await? {

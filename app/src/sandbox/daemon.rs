@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{Child, Command};
+use unship_host::paths::HostPaths;
 
 use super::{ENVIRONMENT, SandboxError};
 
@@ -26,7 +27,7 @@ impl Daemon {
         program: &Path,
         config_file: &Path,
         log: &Path,
-        runtime: &Path,
+        paths: &HostPaths,
     ) -> Result<Daemon, SandboxError> {
         let out = fs_err::File::create(log)?.into_parts().0;
         let child = Command::new(program)
@@ -42,17 +43,17 @@ impl Daemon {
             .process_group(0)
             .spawn()?;
         let mut daemon = Daemon { child, log: log.to_owned() };
-        if let Err(why) = daemon.wait_until_up(runtime).await {
+        if let Err(why) = daemon.wait_until_up(paths).await {
             daemon.kill();
             return Err(SandboxError::Daemon { why });
         }
         Ok(daemon)
     }
 
-    async fn wait_until_up(&mut self, runtime: &Path) -> Result<(), String> {
-        let runtime = runtime.to_owned();
+    async fn wait_until_up(&mut self, paths: &HostPaths) -> Result<(), String> {
+        let paths = paths.clone();
         let up = tokio::task::spawn_blocking(move || {
-            unship_host::supervise::wait_until_up(&runtime, UP_MAX).map_err(|error| error.to_string())
+            unship_host::supervise::wait_until_up(&paths, UP_MAX).map_err(|error| error.to_string())
         });
         tokio::select! {
             up = up => up.map_err(|error| error.to_string())?,

@@ -138,10 +138,10 @@ impl Sandbox {
         if let (Some(database), Some(url)) = (&site.config.database, &drill.database_url) {
             fs_err::write(&database.url_file, site.placeholders().fill(url))?;
         }
-        let listening = site.config.units.iter().find_map(|unit| Some((unit.name.to_string(), unit.listen?.0)));
+        let listening = site.config.units.as_slice().iter().find_map(|unit| Some((unit.name.to_string(), unit.listen?.0)));
         let (unit, address) = listening.ok_or(SandboxError::NothingListens)?;
         let log = place.folder.join("child-runner.log");
-        let daemon = Daemon::start(program, &config_file, &log, &site.runtime()).await?;
+        let daemon = Daemon::start(program, &config_file, &log, &site.host_paths()).await?;
         Ok(Sandbox { site, config_file, drill, source: None, daemon, address, unit, place })
     }
 
@@ -169,11 +169,6 @@ impl Sandbox {
             .placeholders()
             .with("executable", files.join(executable).display().to_string())
             .with("release", files.display().to_string())
-    }
-
-    fn executable(&self) -> String {
-        let first = self.site.config.units.iter().next();
-        first.and_then(|unit| unit.command.words().first().cloned()).unwrap_or_default()
     }
 
     async fn files(&self, release: &Release) -> Result<PathBuf, CheckFailure> {
@@ -218,7 +213,7 @@ impl Stage for Sandbox {
     async fn set_up(&self, serving: &Release) -> Result<Variables, CheckFailure> {
         let Some(command) = &self.drill.set_up else { return Ok(Variables::new()) };
         let files = self.files(serving).await?;
-        let words = self.placeholders(&files, &self.executable());
+        let words = self.placeholders(&files, self.site.config.units.executable());
         let environment = words.fill_values(&self.site.environment.environment);
         let command = words.fill_words(command.words());
         let shown = command.join(" ");

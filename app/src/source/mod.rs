@@ -54,14 +54,13 @@ pub struct GitSource {
 impl GitSource {
     /// A source as the configuration says.
     pub fn new(config: &Config, repository: &Path, depot: Depot, clock: Arc<dyn Clock>) -> GitSource {
-        let executable = config.units.iter().next().and_then(|unit| unit.command.words().first().cloned());
         GitSource {
             repository: Repository::at(repository),
             depot,
             service: config.service.name.clone(),
             build: config.build.clone(),
             version: config.service.version.clone(),
-            executable: executable.unwrap_or_default(),
+            executable: config.units.executable().to_owned(),
             migrations: config.migrations.as_ref().map(|migrations| migrations.folder.clone()),
             flags: config.flags.as_ref().map(|flags| flags.file.clone()),
             clock,
@@ -113,10 +112,7 @@ impl GitSource {
             progress.failed(&title, &what);
             SourceError {
                 message: format!("the build of {tag} failed: {what}"),
-                hint: Some(format!(
-                    "in a checkout of {tag}, run: {}",
-                    self.build.command.words().join(" ")
-                )),
+                hint: Some(format!("in a checkout of {tag}, run: {}", self.build.command.words().join(" "))),
             }
         };
         let ended = program.run().await.map_err(|error| failed(error.to_string()))?;
@@ -262,6 +258,3 @@ fn gather_into(worktree: &Path, path: &str, files: &mut Vec<CapsuleFile>) -> Res
     files.push(CapsuleFile { path: path.to_owned(), sha256: Digest::of(text.as_bytes()), text });
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

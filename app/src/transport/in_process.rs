@@ -18,7 +18,7 @@ pub struct InProcess {
 
 impl InProcess {
     /// Opens the agent.
-    pub fn open(host: HostName, paths: unship_host::HostPaths) -> Result<InProcess, AgentError> {
+    pub fn open(host: HostName, paths: unship_host::agent::HostPaths) -> Result<InProcess, AgentError> {
         Ok(InProcess { host, agent: Arc::new(Mutex::new(Agent::open(paths)?)) })
     }
 }

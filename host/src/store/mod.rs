@@ -21,7 +21,6 @@ use unship_core::release::{Release, Tag};
 pub use error::StoreError;
 pub use manifest::{DEPTH_MAX, FILES_MAX, PATH_BYTES_MAX, check_manifest, manifest_of};
 pub use staging::Staging;
-pub(crate) use verify::VerifiedFile;
 
 use crate::clock;
 use crate::durable;
@@ -72,9 +71,7 @@ impl Store {
         };
         match manifest.digest() {
             stored if stored == release.digest => Ok(manifest),
-            stored => {
-                Err(StoreError::TagTaken { tag: release.tag.clone(), stored, asked: release.digest })
-            }
+            stored => Err(StoreError::TagTaken { tag: release.tag.clone(), stored, asked: release.digest }),
         }
     }
 
@@ -97,17 +94,17 @@ impl Store {
             let name = entry?.file_name();
             let Some(tag) = name.to_str().and_then(|name| name.parse::<Tag>().ok()) else { continue };
             let Some(manifest) = self.manifest_at(&tag)? else { continue };
-            let written =
-                fs_err::metadata(self.folder_of(&tag).join("manifest.json"))?.modified()?;
-            found.push((written, StoredRelease {
-                release: manifest.release(),
-                bytes: manifest.size(),
-                published_at: clock::timestamp_of(written),
-            }));
+            let written = fs_err::metadata(self.folder_of(&tag).join("manifest.json"))?.modified()?;
+            found.push((
+                written,
+                StoredRelease {
+                    release: manifest.release(),
+                    bytes: manifest.size(),
+                    published_at: clock::timestamp_of(written),
+                },
+            ));
         }
-        found.sort_by(|(a_at, a), (b_at, b)| {
-            a_at.cmp(b_at).then_with(|| a.release.tag.cmp(&b.release.tag))
-        });
+        found.sort_by(|(a_at, a), (b_at, b)| a_at.cmp(b_at).then_with(|| a.release.tag.cmp(&b.release.tag)));
         Ok(found.into_iter().map(|(_, stored)| stored).collect())
     }
 

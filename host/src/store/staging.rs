@@ -80,10 +80,7 @@ impl Store {
         let folder = self.staging_of(digest);
         let manifest = self.staged_manifest(digest)?;
         let Some(file) = manifest.files.iter().find(|file| file.path == path) else {
-            return Err(StoreError::NoSuchFile {
-                digest: *digest,
-                path: path.chars().take(200).collect(),
-            });
+            return Err(StoreError::NoSuchFile { digest: *digest, path: path.chars().take(200).collect() });
         };
         let present = staged_length(&folder, file)?;
         if offset != present {
@@ -209,11 +206,7 @@ fn seal(files: &Path, file: &ManifestFile) -> Result<(), StoreError> {
         Err(error) => return Err(error.into()),
     };
     if identity.size < file.size {
-        return Err(StoreError::Incomplete {
-            path: file.path.clone(),
-            have: identity.size,
-            size: file.size,
-        });
+        return Err(StoreError::Incomplete { path: file.path.clone(), have: identity.size, size: file.size });
     }
     if found != file.sha256 {
         fs_err::remove_file(&path)?;
@@ -237,6 +230,5 @@ fn seal_folders(folder: &Path) -> Result<(), StoreError> {
 }
 
 fn write_sealed(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    durable::write(path, bytes, 0o444)
-        .map_err(|error| StoreError::of_write(error, path, bytes.len() as u64))
+    durable::write(path, bytes, 0o444).map_err(|error| StoreError::of_write(error, path, bytes.len() as u64))
 }

@@ -23,24 +23,12 @@ pub(super) struct Cache {
     files: HashMap<PathBuf, (Identity, Digest)>,
 }
 
-/// A verified file of a release, as the kernel names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct VerifiedFile {
-    /// The device.
-    pub(crate) dev: u64,
-    /// The inode.
-    pub(crate) ino: u64,
-    /// Whether it may be executed.
-    pub(crate) executable: bool,
-}
-
 impl Store {
-    /// Verifies all files of a stored release. Answers each file's device and inode, in manifest order.
-    pub(crate) fn verify(&mut self, release: &Release) -> Result<Vec<VerifiedFile>, StoreError> {
+    /// Verifies all files of a stored release.
+    pub fn verify(&mut self, release: &Release) -> Result<(), StoreError> {
         let manifest = self.manifest_for(release)?;
         let folder = self.files_of(release);
         let mut expected = BTreeSet::new();
-        let mut verified = Vec::with_capacity(manifest.files.len());
         for file in &manifest.files {
             let path = folder.join(&file.path);
             let mode = if file.executable { 0o555 } else { 0o444 };
@@ -48,11 +36,6 @@ impl Store {
             if identity.mode != mode {
                 return Err(StoreError::ModeChanged { path, expected: mode, found: identity.mode });
             }
-            verified.push(VerifiedFile {
-                dev: identity.dev,
-                ino: identity.ino,
-                executable: file.executable,
-            });
             let mut above = path.parent();
             while let Some(parent) = above
                 && parent != folder
@@ -62,8 +45,28 @@ impl Store {
             }
             expected.insert(path);
         }
-        refuse_extra(&folder, &expected)?;
-        Ok(verified)
+        refuse_extra(&folder, &expected)
+    }
+
+    /// Whether the device and inode are those of one of the release's executables, whose content is verified
+    /// here too. A file that is no executable of the release is `false`; one that was altered is an error.
+    pub(crate) fn verify_executable(
+        &mut self,
+        release: &Release,
+        dev: u64,
+        ino: u64,
+    ) -> Result<bool, StoreError> {
+        let manifest = self.manifest_for(release)?;
+        let folder = self.files_of(release);
+        for file in manifest.files.iter().filter(|file| file.executable) {
+            let path = folder.join(&file.path);
+            let found = fs_err::symlink_metadata(&path).map(|metadata| Identity::of(&metadata));
+            if found.is_ok_and(|found| found.dev == dev && found.ino == ino) {
+                let verified = self.verified.check(&path, file.size, &file.sha256)?;
+                return Ok(verified.dev == dev && verified.ino == ino);
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -245,8 +245,8 @@ impl Drill<'_> {
 /// The title of the last step that proves the target.
 fn last_proof(prepared: &Prepared) -> Option<String> {
     debug_assert_eq!(prepared.plan.kind, RunKind::Rollback);
-    let proofs = prepared.plan.steps.iter().filter(|step| matches!(step, Step::Prove { .. }));
-    proofs.last().map(Step::title)
+    let mut proofs = prepared.plan.steps.iter().filter(|step| matches!(step, Step::Prove { .. }));
+    proofs.next_back().map(Step::title)
 }
 
 fn millis(duration: Duration) -> u64 {
