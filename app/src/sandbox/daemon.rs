@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{Child, Command};
-use unship_host::paths::HostPaths;
+use unship_host::agent::HostPaths;
 
 use super::{ENVIRONMENT, SandboxError};
 
