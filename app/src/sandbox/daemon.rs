@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use unship_host::agent::HostPaths;
 
 use super::{ENVIRONMENT, SandboxError};
@@ -18,6 +18,8 @@ const END_GRACE: Duration = Duration::from_secs(5);
 /// A running child runner. It watches its standard input, so that it ends with us however we end.
 pub struct Daemon {
     child: Child,
+    /// Open for as long as we live. Held apart from the child: waiting for a child closes its own.
+    _lifeline: Option<ChildStdin>,
     log: PathBuf,
 }
 
@@ -30,7 +32,7 @@ impl Daemon {
         paths: &HostPaths,
     ) -> Result<Daemon, SandboxError> {
         let out = fs_err::File::create(log)?.into_parts().0;
-        let child = Command::new(program)
+        let mut child = Command::new(program)
             .arg("supervise")
             .arg("--while-stdin-is-open")
             .arg("--config")
@@ -42,7 +44,8 @@ impl Daemon {
             // Ctrl-C is for the drill, which then ends this in order.
             .process_group(0)
             .spawn()?;
-        let mut daemon = Daemon { child, log: log.to_owned() };
+        let lifeline = child.stdin.take();
+        let mut daemon = Daemon { child, _lifeline: lifeline, log: log.to_owned() };
         if let Err(why) = daemon.wait_until_up(paths).await {
             daemon.kill();
             return Err(SandboxError::Daemon { why });

@@ -63,10 +63,13 @@ impl DrillError {
         let failed = report.steps.iter().find(|step| step.error.is_some());
         DrillError::Deploy {
             tag: report.to.tag.to_string(),
-            why: failed.map_or_else(
-                || "it did not complete".to_owned(),
-                |step| format!("{}: {}", step.title, step.error.as_deref().unwrap_or_default()),
-            ),
+            why: match (failed, &report.turned_because) {
+                (Some(step), _) => {
+                    format!("{}: {}", step.title, step.error.as_deref().unwrap_or_default())
+                }
+                (None, Some(step)) => format!("it went back, because this failed: {step}"),
+                (None, None) => "it did not complete".to_owned(),
+            },
             hint: failed.and_then(|step| step.hint.clone()),
         }
     }
