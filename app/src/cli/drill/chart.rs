@@ -53,10 +53,16 @@ pub(super) fn phase_letter(phase: Phase) -> char {
     }
 }
 
-/// The phase at a point in time; a short one wins over the long ones around it because it comes later.
-fn letter(phases: &[PhaseFigures], at_ms: u64) -> char {
-    let phase = phases.iter().rfind(|phase| phase.from_ms <= at_ms);
-    phase.map_or(' ', |phase| phase_letter(phase.phase))
+/// The phase of a column. One in which unship acted is short and shows in every column that it touches.
+fn letter(phases: &[PhaseFigures], from_ms: u64, length_ms: u64) -> char {
+    let touches = |wanted: Phase| {
+        phases.iter().any(|phase| {
+            phase.phase == wanted && phase.from_ms < from_ms + length_ms && phase.until_ms >= from_ms
+        })
+    };
+    let acted = [Phase::Rollback, Phase::Deploy].into_iter().find(|phase| touches(*phase));
+    let middle = phases.iter().rfind(|phase| phase.from_ms <= from_ms + length_ms / 2);
+    acted.or(middle.map(|phase| phase.phase)).map_or(' ', phase_letter)
 }
 
 /// Several buckets drawn as one column.

@@ -123,7 +123,7 @@ impl Figures {
             Phase::Bad => true,
             Phase::Before | Phase::After => false,
         };
-        let end = recording.samples.iter().map(|sample| sample.end_us).max().unwrap_or(0);
+        let end = recording.samples.iter().map(|sample| sample.scheduled_us).max().unwrap_or(0);
         let mut phases = Vec::new();
         for phase in Phase::ALL {
             let samples: Vec<&Sample> =

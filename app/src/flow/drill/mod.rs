@@ -117,12 +117,12 @@ impl Drill<'_> {
         title: &str,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        self.world.progress.started(title);
+        self.timeline.watcher().started(title);
         let began = Instant::now();
         let result = work.await;
         match &result {
-            Ok(_) => self.world.progress.done(title, millis(began.elapsed())),
-            Err(error) => self.world.progress.failed(title, &error.to_string()),
+            Ok(_) => self.timeline.watcher().done(title, millis(began.elapsed())),
+            Err(error) => self.timeline.watcher().failed(title, &error.to_string()),
         }
         result
     }
@@ -170,7 +170,7 @@ impl Drill<'_> {
         let proof = last_proof(&proposal.prepared);
         let run = run::execute(&self.world, proposal.prepared, self.stop).await?;
         // The smoke test comes after the proof and is no part of the ceremony.
-        let verified = proof.and_then(|title| self.timeline.done_at(&title)).unwrap_or_else(Instant::now);
+        let verified = proof.and_then(|title| self.timeline.done_at(&title, began)).unwrap_or_else(Instant::now);
         let rollback = Window { from_us, until_us: load.us(verified) };
         self.timeline.mark(&format!("{} is back", run.to));
         self.phase(&format!("{name}: load on {}", run.to), self.pause(*settle_ms)).await?;
