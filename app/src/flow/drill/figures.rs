@@ -115,13 +115,15 @@ impl Figures {
     /// Adds up a recording. `lives` are the processes of the unit that was loaded.
     pub fn of(recording: &Recording, lives: &[InstanceLife], bad: &Tag, windows: Windows) -> Figures {
         let deploy = Attribution::new(recording, lives, bad, windows.deploy);
-        let rollback = Attribution::new(recording, lives, bad, windows.rollback);
+        // After the target is verified the bad release still answers what it had accepted.
+        let to_the_end = Window { from_us: windows.rollback.from_us, until_us: u64::MAX };
+        let rollback = Attribution::new(recording, lives, bad, to_the_end);
         let by_bad = |phase: Phase, sample: &Sample| match phase {
+            Phase::Before => false,
             Phase::Deploy => deploy.blame(sample) == Some(Blame::BadRelease),
-            Phase::Rollback => rollback.blame(sample) == Some(Blame::BadRelease),
             // Nobody but the bad release acts there.
             Phase::Bad => true,
-            Phase::Before | Phase::After => false,
+            Phase::Rollback | Phase::After => rollback.blame(sample) == Some(Blame::BadRelease),
         };
         let end = recording.samples.iter().map(|sample| sample.scheduled_us).max().unwrap_or(0);
         let mut phases = Vec::new();
