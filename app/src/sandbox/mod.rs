@@ -108,6 +108,8 @@ pub struct Sandbox {
     site: Site,
     config_file: PathBuf,
     drill: Drill,
+    /// Where the service's own configuration is: the drill's commands start there.
+    folder: PathBuf,
     source: Option<Arc<dyn Source>>,
     daemon: Daemon,
     address: SocketAddr,
@@ -142,7 +144,7 @@ impl Sandbox {
         let (unit, address) = listening.ok_or(SandboxError::NothingListens)?;
         let log = place.folder.join("child-runner.log");
         let daemon = Daemon::start(program, &config_file, &log, &site.host_paths()).await?;
-        Ok(Sandbox { site, config_file, drill, source: None, daemon, address, unit, place })
+        Ok(Sandbox { site, config_file, drill, folder, source: None, daemon, address, unit, place })
     }
 
     /// The sandbox's `unship.toml`.
@@ -222,7 +224,7 @@ impl Stage for Sandbox {
             hint: Some(format!("run it yourself: {shown}")),
         };
         let program = Program::new(command, self.drill.time_max.0)
-            .in_folder(self.site.folder.as_path())
+            .in_folder(&self.folder)
             .with(&environment)
             .with(&self.database_variable().map_err(&failed)?);
         let ended = program.run().await.map_err(|error| failed(error.to_string()))?;
