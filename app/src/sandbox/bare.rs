@@ -56,20 +56,24 @@ pub enum BareError {
 }
 
 impl BareProgram {
-    /// Starts it on a listener and returns when it is ready. `notify` is a path for its socket.
-    pub fn start(&self, listener: &TcpListener, notify: &Path) -> Result<BareInstance, BareError> {
+    /// Starts it, on a listener where it has one, and returns when it is ready. `notify` is a path for its
+    /// socket.
+    pub fn start(&self, listener: Option<&TcpListener>, notify: &Path) -> Result<BareInstance, BareError> {
         let _ = std::fs::remove_file(notify);
         let socket = UnixDatagram::bind(notify).map_err(BareError::Io)?;
         let began = Instant::now();
-        let handed: OwnedFd = listener.as_fd().try_clone_to_owned().map_err(BareError::Io)?;
-        let child = Command::new("/bin/sh")
-            .args(["-c", HAND_OVER, "sh"])
+        let mut command = Command::new("/bin/sh");
+        if let Some(listener) = listener {
+            let handed: OwnedFd = listener.as_fd().try_clone_to_owned().map_err(BareError::Io)?;
+            command.args(["-c", HAND_OVER, "sh"]).env("LISTEN_FDS", "1").stdin(Stdio::from(handed));
+        } else {
+            command.args(["-c", "exec \"$@\"", "sh"]).stdin(Stdio::null());
+        }
+        let child = command
             .args(&self.command)
             .current_dir(&self.folder)
             .envs(&self.environment)
-            .env("LISTEN_FDS", "1")
             .env("NOTIFY_SOCKET", notify)
-            .stdin(Stdio::from(handed))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -96,7 +100,8 @@ impl BareProgram {
             }
             socket.set_read_timeout(Some(left)).map_err(BareError::Io)?;
             let got = socket.recv(&mut text).map_err(|_| late())?;
-            if text.get(..got).is_some_and(|said| said.split(|&b| b == b'\n').any(|line| line == b"READY=1")) {
+            if text.get(..got).is_some_and(|said| said.split(|&b| b == b'\n').any(|line| line == b"READY=1"))
+            {
                 return Ok(());
             }
         }

@@ -83,7 +83,10 @@ impl Daemon {
         }
         self.kill();
         let _ = self.child.wait().await;
-        vec![format!("the child runner did not end within {} s and was killed", (drain + END_GRACE).as_secs())]
+        vec![format!(
+            "the child runner did not end within {} s and was killed",
+            (drain + END_GRACE).as_secs()
+        )]
     }
 
     fn kill(&mut self) {

@@ -33,6 +33,9 @@ pub const ENVIRONMENT: &str = "drill";
 /// A folder for sockets has to be short; this much is left for the sandbox's own path.
 const RUNTIME_BYTES_MAX: usize = 80;
 
+/// How long a process without unship may take to end before it is killed; nobody talks to it.
+const BARE_END_MAX: Duration = Duration::from_secs(5);
+
 /// Why there is no sandbox.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
@@ -140,7 +143,12 @@ impl Sandbox {
         if let (Some(database), Some(url)) = (&site.config.database, &drill.database_url) {
             fs_err::write(&database.url_file, site.placeholders().fill(url))?;
         }
-        let listening = site.config.units.as_slice().iter().find_map(|unit| Some((unit.name.to_string(), unit.listen?.0)));
+        let listening = site
+            .config
+            .units
+            .as_slice()
+            .iter()
+            .find_map(|unit| Some((unit.name.to_string(), unit.listen?.0)));
         let (unit, address) = listening.ok_or(SandboxError::NothingListens)?;
         let log = place.folder.join("child-runner.log");
         let daemon = Daemon::start(program, &config_file, &log, &site.host_paths()).await?;
@@ -179,22 +187,24 @@ impl Sandbox {
         Ok(kept.map_err(|error| CheckFailure { message: error.message, hint: error.hint })?.folder)
     }
 
-    /// The listening unit of a release as a program that can be started without unship.
-    async fn bare(&self, release: &Release) -> Result<BareProgram, CheckFailure> {
+    /// The units of a release as programs that can be started without unship, in start order, and whether
+    /// each listens.
+    async fn bare(&self, release: &Release) -> Result<Vec<(BareProgram, bool)>, CheckFailure> {
         let files = self.files(release).await?;
-        let unit = self.site.service().units.into_iter().find(|unit| unit.name == self.unit);
-        let unit = unit.ok_or_else(|| failure("the listening unit is gone"))?;
-        let mut command = unit.command;
-        if let Some(first) = command.first_mut() {
-            *first = files.join(&*first).display().to_string();
-        }
-        Ok(BareProgram {
-            command,
-            folder: files,
-            environment: unit.environment,
-            notify: unit.notify,
-            ready_max: Duration::from_millis(self.site.config.limits.ready.0),
-        })
+        let units = self.site.service().units.into_iter().map(|mut unit| {
+            if let Some(first) = unit.command.first_mut() {
+                *first = files.join(&*first).display().to_string();
+            }
+            let program = BareProgram {
+                command: unit.command,
+                folder: files.clone(),
+                environment: unit.environment,
+                notify: unit.notify,
+                ready_max: Duration::from_millis(self.site.config.limits.ready.0),
+            };
+            (program, unit.listen.is_some())
+        });
+        Ok(units.collect())
     }
 }
 
@@ -239,14 +249,21 @@ impl Stage for Sandbox {
         let notify = self.place.runtime.join("bare");
         let flip = move || -> Result<Duration, BareError> {
             let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(BareError::Io)?;
-            let old = from.start(&listener, &notify.with_extension("from"))?;
+            let start = |programs: &[(BareProgram, bool)]| -> Result<Vec<BareInstance>, BareError> {
+                programs
+                    .iter()
+                    .map(|(unit, listens)| unit.start(listens.then_some(&listener), &notify))
+                    .collect()
+            };
+            let old = start(&from)?;
             let began = Instant::now();
-            let new = to.start(&listener, &notify.with_extension("to"))?;
-            old.tell_to_stop()?;
+            let new = start(&to)?;
+            old.iter().try_for_each(BareInstance::tell_to_stop)?;
             let took = began.elapsed();
-            old.wait(Duration::from_secs(5));
-            new.tell_to_stop()?;
-            new.wait(Duration::from_secs(5));
+            new.iter().try_for_each(BareInstance::tell_to_stop)?;
+            for instance in old.into_iter().chain(new) {
+                instance.wait(BARE_END_MAX);
+            }
             Ok(took)
         };
         let flipped = tokio::task::spawn_blocking(flip).await;
@@ -297,7 +314,9 @@ async fn make_history(drill: &Drill, folder: &Path, history: &Path) -> Result<()
     let words = Placeholders::default().with("history", history.display().to_string());
     let command = match &drill.history {
         Some(command) => words.fill_words(command.words()),
-        None => ["git", "clone", "--quiet", "--local", ".", "{history}"].map(|word| words.fill(word)).to_vec(),
+        None => {
+            ["git", "clone", "--quiet", "--local", ".", "{history}"].map(|word| words.fill(word)).to_vec()
+        }
     };
     let shown = command.join(" ");
     let failed = |why: String| SandboxError::History { why, command: shown.clone() };

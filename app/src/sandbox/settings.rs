@@ -22,7 +22,8 @@ pub(super) struct Settings<'a> {
 impl Settings<'_> {
     /// The text for the sandbox. `text` is the service's file, which was read before and is right.
     pub fn write(&self, text: &str, drill: &Drill) -> Result<String, SandboxError> {
-        let wrong = |error: &dyn std::fmt::Display| SandboxError::Io(std::io::Error::other(error.to_string()));
+        let wrong =
+            |error: &dyn std::fmt::Display| SandboxError::Io(std::io::Error::other(error.to_string()));
         let mut document: Table = toml::from_str(text).map_err(|error| wrong(&error))?;
         document.remove("drill");
         self.build(&mut document, drill);

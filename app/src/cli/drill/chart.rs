@@ -37,7 +37,7 @@ pub(super) fn draw(course: &[Bucket], bucket_ms: u64, phases: &[PhaseFigures], w
     let failed: String = groups.iter().map(|group| if group.failed > 0 { 'x' } else { ' ' }).collect();
     lines.push(format!("  {:>8} │{}", "failed", failed.trim_end()));
     let letters: String =
-        (0..groups.len()).map(|column| letter(phases, column as u64 * column_ms + column_ms / 2)).collect();
+        (0..groups.len()).map(|column| letter(phases, column as u64 * column_ms, column_ms)).collect();
     lines.push(format!("  {:>8} │{letters}", "phase"));
     lines
 }

@@ -98,7 +98,6 @@ pub struct PhaseFigures {
     /// Those that the bad release is proved to have failed.
     pub failed_by_bad_release: u64,
     /// Latency of right answers, microseconds; none without any.
-    #[serde(skip)]
     pub latency: Option<Latency>,
     /// The failures, most frequent first.
     pub failures: Vec<FailureGroup>,

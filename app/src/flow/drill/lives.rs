@@ -92,9 +92,9 @@ impl Lives {
                 pid: process.pid,
                 invocation: invocation.clone(),
                 started_us: process.started.map(|at| recording.load_us(at)),
-                signalled_us: process.asked.then(|| {
-                    process.undisturbed.map_or(i64::MIN, |at| recording.load_us(at))
-                }),
+                signalled_us: process
+                    .asked
+                    .then(|| process.undisturbed.map_or(i64::MIN, |at| recording.load_us(at))),
                 ended_us: process.ended.map(|at| recording.load_us(at)),
             })
             .collect()

@@ -97,6 +97,7 @@ pub async fn run(
 /// What happened under load.
 struct Course {
     windows: Windows,
+    seen: String,
     seen_after_ms: u64,
     rollback: RunReport,
     ceremony: Duration,
@@ -155,9 +156,9 @@ impl Drill<'_> {
 
         let began = Instant::now();
         let seen = watch::wait(&self.world, watch, load, bad, deployed.started_at, self.scenario, self.stop);
-        self.phase(&format!("{name}: wait for {}", self.scenario.seen.words()), seen).await?;
+        let seen = self.phase(&format!("{name}: wait for {}", self.scenario.seen.words()), seen).await?;
         let seen_after_ms = millis(began.elapsed());
-        self.timeline.mark(&format!("seen: {}", self.scenario.seen.words()));
+        self.timeline.mark(&format!("seen: {seen}"));
 
         let (from_us, began) = (load.now_us(), Instant::now());
         let request = Request {
@@ -170,12 +171,14 @@ impl Drill<'_> {
         let proof = last_proof(&proposal.prepared);
         let run = run::execute(&self.world, proposal.prepared, self.stop).await?;
         // The smoke test comes after the proof and is no part of the ceremony.
-        let verified = proof.and_then(|title| self.timeline.done_at(&title, began)).unwrap_or_else(Instant::now);
+        let verified =
+            proof.and_then(|title| self.timeline.done_at(&title, began)).unwrap_or_else(Instant::now);
         let rollback = Window { from_us, until_us: load.us(verified) };
         self.timeline.mark(&format!("{} is back", run.to));
         self.phase(&format!("{name}: load on {}", run.to), self.pause(*settle_ms)).await?;
         Ok(Course {
             windows: Windows { deploy, rollback },
+            seen,
             seen_after_ms,
             rollback: run,
             ceremony: verified.saturating_duration_since(began),
