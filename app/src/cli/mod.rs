@@ -6,6 +6,8 @@ mod deploy;
 mod drill;
 mod error;
 pub mod exit;
+mod lock;
+mod log;
 pub mod output;
 mod progress;
 mod quarantine;
@@ -47,8 +49,12 @@ enum Command {
     Status(status::Args),
     Resume(resume::Resume),
     Abort(resume::Abort),
+    Log(log::Log),
+    Show(log::Show),
     Quarantine(quarantine::Args),
     Drill(drill::Args),
+    Lock(lock::Args),
+    Ledger(log::Ledger),
     Supervise(supervise::Args),
     Completions(completions::Args),
 }
@@ -66,6 +72,13 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Says why the child runner's shim did not become the command.
+pub fn shim_failed(error: &unship_host::supervise::ShimError) -> ExitCode {
+    let error = CliError::failed(error.to_string());
+    Output::new(output::ColorChoice::Auto, false).error(&error);
+    error.exit_code()
+}
+
 fn run(command: Command, output: &mut Output) -> Result<ExitCode, CliError> {
     match command {
         Command::Rollback(args) => rollback::run(&args, output),
@@ -73,8 +86,12 @@ fn run(command: Command, output: &mut Output) -> Result<ExitCode, CliError> {
         Command::Status(args) => status::run(&args, output),
         Command::Resume(args) => resume::resume(&args, output),
         Command::Abort(args) => resume::abort(&args, output),
+        Command::Log(args) => log::log(&args, output),
+        Command::Show(args) => log::show(&args, output),
         Command::Quarantine(args) => quarantine::run(&args, output),
         Command::Drill(args) => drill::run(&args, output),
+        Command::Lock(args) => lock::run(&args, output),
+        Command::Ledger(args) => log::ledger(&args, output),
         Command::Supervise(args) => supervise::run(&args, output),
         Command::Completions(args) => completions::run(&args, output),
     }

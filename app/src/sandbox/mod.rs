@@ -26,7 +26,7 @@ use crate::load::Variables;
 use crate::placeholders::Placeholders;
 use crate::ports::{CheckFailure, Host, Source, World};
 use crate::process::Program;
-use crate::wire::{Site, WireError};
+use crate::wire::{LedgerUse, Site, WireError};
 
 /// The environment's name in the sandbox.
 pub const ENVIRONMENT: &str = "drill";
@@ -162,7 +162,7 @@ impl Sandbox {
 
     /// Everything that flows act through.
     pub async fn world(&mut self, progress: Arc<dyn crate::ports::Progress>) -> Result<World, SandboxError> {
-        let world = self.site.world(progress).await?;
+        let world = self.site.world(progress, LedgerUse::Required).await?;
         self.source = Some(Arc::clone(&world.source));
         Ok(world)
     }
