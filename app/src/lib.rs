@@ -12,7 +12,6 @@ pub mod placeholders;
 pub mod ports;
 pub mod probe;
 pub mod process;
-pub mod sandbox;
 pub mod service_commands;
 pub mod source;
 pub mod transport;

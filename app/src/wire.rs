@@ -1,4 +1,6 @@
-//! The only file that names concrete backends: from a configuration to a [`World`].
+//! The only place that names concrete backends: from a configuration to a [`World`].
+
+pub mod sandbox;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

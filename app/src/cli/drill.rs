@@ -15,7 +15,7 @@ use super::{CliError, Output, exit};
 use crate::config::{Config, Drill, ScenarioTable};
 use crate::flow::drill::{self as flow, DrillError, DrillReport};
 use crate::load::LoadError;
-use crate::sandbox::{Sandbox, SandboxError};
+use crate::wire::sandbox::{Sandbox, SandboxError, scenario};
 
 /// Rehearse a rollback for real, under load, in a world of its own
 ///
@@ -106,7 +106,7 @@ async fn perform(
     stop: &CancellationToken,
 ) -> Result<DrillReport, CliError> {
     let world = sandbox.world(Arc::new(TerminalProgress::default())).await?;
-    let scenario = table.scenario();
+    let scenario = scenario(table);
     // Nobody resumes what happens in a sandbox: a rehearsal may be dropped in the middle of a step.
     tokio::select! {
         report = flow::run(&world, &*sandbox, &scenario, &drill.load, stop) => Ok(report?),
@@ -135,7 +135,7 @@ fn list(drill: &Drill, output: &mut Output) -> Result<ExitCode, CliError> {
 }
 
 fn dry_run(table: &ScenarioTable, drill: &Drill, output: &mut Output) -> Result<ExitCode, CliError> {
-    let scenario = table.scenario();
+    let scenario = scenario(table);
     let lines = [
         format!("build {} and {}, deploy {}", scenario.good, scenario.bad, scenario.good),
         format!("{} requests a second for {} ms", drill.load.rate_per_s, scenario.steady_ms),

@@ -6,8 +6,6 @@ use serde::Deserialize;
 use unship_core::release::Tag;
 
 use super::{CommandLine, Millis};
-use crate::flow::drill::{Scenario, Seen};
-use crate::flow::rollback::Mode;
 use crate::load::LoadPlan;
 
 /// `[drill]`
@@ -60,7 +58,7 @@ pub struct ScenarioTable {
     /// The tag of the bad one.
     pub bad: Tag,
     /// The failure mode that an operator would name.
-    pub mode: Mode,
+    pub mode: DrillMode,
     /// Whether an operator would say that the good release runs on the bad one's schema.
     #[serde(default)]
     pub accept_unknown_schema: bool,
@@ -77,12 +75,34 @@ pub struct ScenarioTable {
     pub failed_requests: u64,
 }
 
-/// `seen`: one of restarts, a status with its share, or a failing smoke test.
-#[derive(Debug, Clone, Deserialize)]
+/// A failure mode, as `unship rollback --mode` has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DrillMode {
+    /// It keeps ending by itself.
+    PanicLoop,
+    /// It lets in whom it must not.
+    AuthRegression,
+    /// It writes what is wrong.
+    DataCorruption,
+    /// It is slow or answers with errors.
+    Degraded,
+    /// Not known.
+    Unsure,
+}
+
+/// `seen`: how the failure shows. Exactly one of the first three is given.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(try_from = "SeenKeys")]
 pub struct SeenTable {
-    seen: Seen,
-    within: Millis,
+    /// So many ends of the bad release's processes by themselves.
+    pub restarts: Option<usize>,
+    /// Such a status, for at least such a part of the requests.
+    pub status: Option<(u16, f64)>,
+    /// The smoke command fails on the bad release.
+    pub smoke_fails: bool,
+    /// How long to wait for it.
+    pub within: Millis,
 }
 
 #[derive(Debug, Deserialize)]
@@ -101,25 +121,25 @@ impl TryFrom<SeenKeys> for SeenTable {
     type Error = String;
 
     fn try_from(keys: SeenKeys) -> Result<SeenTable, String> {
-        let seen = match keys {
-            SeenKeys { restarts: Some(count), status: None, share: None, smoke_fails: false, .. }
-                if count > 0 =>
-            {
-                Seen::Restarts { count }
-            }
-            SeenKeys { restarts: None, status: Some(status), share, smoke_fails: false, .. }
-                if share.is_none_or(|share| share > 0.0 && share <= 1.0) =>
-            {
-                Seen::Status { status, share: share.unwrap_or(0.5) }
-            }
-            SeenKeys { restarts: None, status: None, share: None, smoke_fails: true, .. } => Seen::SmokeFails,
-            _ => {
-                return Err("`seen` needs exactly one of `restarts = 3`, `status = 500` (with `share` more \
-                            than 0 and at most 1) and `smoke_fails = true`"
-                    .into());
-            }
-        };
-        Ok(SeenTable { seen, within: keys.within })
+        let SeenKeys { restarts, status, share, smoke_fails, within } = keys;
+        let given =
+            usize::from(restarts.is_some()) + usize::from(status.is_some()) + usize::from(smoke_fails);
+        if given != 1 {
+            return Err(
+                "`seen` needs exactly one of `restarts = 3`, `status = 500` and `smoke_fails = true`".into(),
+            );
+        }
+        if restarts == Some(0) {
+            return Err("`restarts` must be more than 0".into());
+        }
+        if share.is_some() && status.is_none() {
+            return Err("`share` belongs to `status`".into());
+        }
+        let share = share.unwrap_or(0.5);
+        if !(share > 0.0 && share <= 1.0) {
+            return Err("`share` must be more than 0 and at most 1".into());
+        }
+        Ok(SeenTable { restarts, status: status.map(|status| (status, share)), smoke_fails, within })
     }
 }
 
@@ -154,24 +174,6 @@ impl Scenarios {
     /// The one of that name; without a name the first.
     pub fn find(&self, name: Option<&str>) -> Option<&ScenarioTable> {
         self.iter().find(|scenario| name.is_none_or(|name| scenario.name == name))
-    }
-}
-
-impl ScenarioTable {
-    /// What the flow is given.
-    pub fn scenario(&self) -> Scenario {
-        Scenario {
-            name: self.name.clone(),
-            good: self.good.clone(),
-            bad: self.bad.clone(),
-            mode: self.mode,
-            accept_unknown_schema: self.accept_unknown_schema,
-            steady_ms: self.steady.0,
-            seen: self.seen.seen,
-            seen_within_ms: self.seen.within.0,
-            settle_ms: self.settle.0,
-            failed_requests_max: self.failed_requests,
-        }
     }
 }
 

@@ -8,7 +8,7 @@ mod drill;
 mod error;
 mod values;
 
-pub use drill::{Drill, ScenarioTable};
+pub use drill::{Drill, DrillMode, ScenarioTable, SeenTable};
 pub use error::ConfigError;
 pub use values::{CommandLine, Listen, Millis, RelativePath, UrlPath};
 

@@ -14,7 +14,7 @@ use crate::ports::World;
 
 /// How the release fails. It chooses the order of the flip: code that does harm while it runs is stopped
 /// before the target is started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// It keeps ending by itself.

@@ -6,10 +6,12 @@
 
 mod bare;
 mod daemon;
+mod scenario;
 mod settings;
 
 pub use bare::{BareError, BareInstance, BareProgram};
 pub use daemon::Daemon;
+pub use scenario::scenario;
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
