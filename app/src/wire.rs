@@ -2,6 +2,8 @@
 
 pub mod sandbox;
 
+mod shadow;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +22,9 @@ use crate::probe::HttpProber;
 use crate::service_commands::ConfiguredCommands;
 use crate::source::{Depot, GitSource};
 use crate::transport::InProcess;
+
+pub use crate::database::shadow::Limits as ShadowLimits;
+pub use shadow::{ShadowChoice, shadow};
 
 /// Why the world could not be set up. Nothing was changed.
 #[derive(Debug, thiserror::Error)]

@@ -1,11 +1,13 @@
 //! The command line: one file a verb. It reads arguments, calls a flow, and says what came of it; it decides
 //! nothing. Data goes to stdout, everything else to stderr.
 
+mod check;
 mod completions;
 mod deploy;
 mod drill;
 mod error;
 pub mod exit;
+mod explain;
 mod lock;
 mod log;
 pub mod output;
@@ -44,6 +46,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::Args),
+    Explain(explain::Args),
     Rollback(rollback::Args),
     Deploy(deploy::Args),
     Status(status::Args),
@@ -81,6 +85,8 @@ pub fn shim_failed(error: &unship_host::supervise::ShimError) -> ExitCode {
 
 fn run(command: Command, output: &mut Output) -> Result<ExitCode, CliError> {
     match command {
+        Command::Check(args) => check::run(&args, output),
+        Command::Explain(args) => explain::run(&args, output),
         Command::Rollback(args) => rollback::run(&args, output),
         Command::Deploy(args) => deploy::run(&args, output),
         Command::Status(args) => status::run(&args, output),
