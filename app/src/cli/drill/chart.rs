@@ -45,11 +45,10 @@ pub(super) fn draw(course: &[Bucket], bucket_ms: u64, phases: &[PhaseFigures], w
 /// What stands for a phase in the last line.
 pub(super) fn phase_letter(phase: Phase) -> char {
     match phase {
-        Phase::Before => '.',
+        Phase::Before | Phase::After => '.',
         Phase::Deploy => 'd',
         Phase::Bad => '!',
         Phase::Rollback => 'r',
-        Phase::After => '.',
     }
 }
 
@@ -57,7 +56,7 @@ pub(super) fn phase_letter(phase: Phase) -> char {
 fn letter(phases: &[PhaseFigures], from_ms: u64, length_ms: u64) -> char {
     let touches = |wanted: Phase| {
         phases.iter().any(|phase| {
-            phase.phase == wanted && phase.from_ms < from_ms + length_ms && phase.until_ms >= from_ms
+            phase.phase == wanted && phase.from_ms < from_ms + length_ms && phase.until_ms > from_ms
         })
     };
     let acted = [Phase::Rollback, Phase::Deploy].into_iter().find(|phase| touches(*phase));

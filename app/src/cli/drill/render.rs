@@ -18,20 +18,22 @@ pub(super) fn width() -> usize {
         .unwrap_or(WIDTH_DEFAULT)
 }
 
-/// The whole report, line by line.
+/// The whole report, line by line; what matters most comes last, where a terminal stands.
 pub(super) fn report(report: &DrillReport, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new(), headline(report), String::new()];
-    lines.extend(held(report));
-    lines.push(String::new());
-    lines.extend(figures(report));
-    lines.push(String::new());
-    lines.extend(phases(report));
-    lines.extend(failures(report));
+    let mut lines = vec![String::new()];
+    lines.extend(timeline(report));
     lines.push(String::new());
     lines.extend(chart::draw(&report.course, report.bucket_ms, &report.phases, width));
     lines.push(legend());
     lines.push(String::new());
-    lines.extend(timeline(report));
+    lines.extend(phases(report));
+    lines.extend(failures(report));
+    lines.push(String::new());
+    lines.extend(figures(report));
+    lines.push(String::new());
+    lines.extend(held(report));
+    lines.push(String::new());
+    lines.push(headline(report));
     lines
 }
 

@@ -30,7 +30,7 @@ pub enum DrillError {
         hint: Option<String>,
     },
     /// The bad release did not fail as the scenario says.
-    #[error("{what} was waited for {within_ms} ms and not seen, but: {instead}")]
+    #[error("the failure did not show within {within_ms} ms: waited for {what}, saw {instead}")]
     NotSeen {
         /// What was waited for.
         what: String,
