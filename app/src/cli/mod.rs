@@ -4,6 +4,7 @@
 mod check;
 mod completions;
 mod deploy;
+mod drill;
 mod error;
 pub mod exit;
 mod explain;
@@ -55,6 +56,7 @@ enum Command {
     Log(log::Log),
     Show(log::Show),
     Quarantine(quarantine::Args),
+    Drill(drill::Args),
     Lock(lock::Args),
     Ledger(log::Ledger),
     Supervise(supervise::Args),
@@ -93,6 +95,7 @@ fn run(command: Command, output: &mut Output) -> Result<ExitCode, CliError> {
         Command::Log(args) => log::log(&args, output),
         Command::Show(args) => log::show(&args, output),
         Command::Quarantine(args) => quarantine::run(&args, output),
+        Command::Drill(args) => drill::run(&args, output),
         Command::Lock(args) => lock::run(&args, output),
         Command::Ledger(args) => log::ledger(&args, output),
         Command::Supervise(args) => supervise::run(&args, output),

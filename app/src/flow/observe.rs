@@ -89,8 +89,9 @@ pub(super) fn serves_only(state: &HostState, release: &Release, units: usize) ->
         let name = format!("{} of {}", instance.unit, instance.release);
         let of_release = instance.release.digest == release.digest;
         match instance.state {
-            // The other release's last requests; it takes no new ones.
-            InstanceState::Draining if !of_release => {}
+            // Last requests of an instance that takes no new ones: of the other release, or of this one from
+            // before the release that is being taken back.
+            InstanceState::Draining => {}
             InstanceState::Ready if of_release && instance.proved => ready += 1,
             InstanceState::Ready if of_release => {
                 return Err(format!("{name} runs another file than the release's"));
