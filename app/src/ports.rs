@@ -48,6 +48,9 @@ pub trait Ledger: Send + Sync {
     async fn renew(&self, run: &RunId) -> Result<(), LedgerError>;
     /// Gives the lease back.
     async fn release(&self, run: &RunId) -> Result<(), LedgerError>;
+    /// Takes the lease from whoever has it and leaves it free; who that was. The hosts keep the one who lost
+    /// it from acting as soon as another run claims them.
+    async fn take(&self) -> Result<Option<Holder>, LedgerError>;
     /// Who has the lease, if anybody.
     async fn holder(&self) -> Result<Option<Holder>, LedgerError>;
     /// Adds a run's entries; those that are there already are left as they are.
@@ -60,6 +63,8 @@ pub trait Ledger: Send + Sync {
     async fn mark(&self, mark: &MarkEntry) -> Result<(), LedgerError>;
     /// All marks, in the order in which they were made.
     async fn marks(&self) -> Result<Vec<MarkEntry>, LedgerError>;
+    /// Reads everything and says what is damaged; nothing when all is well.
+    async fn verify(&self) -> Result<Vec<String>, LedgerError>;
 }
 
 /// Why the ledger did not do what was asked.

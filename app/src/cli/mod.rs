@@ -7,6 +7,8 @@ mod deploy;
 mod error;
 pub mod exit;
 mod explain;
+mod lock;
+mod log;
 pub mod output;
 mod progress;
 mod quarantine;
@@ -50,7 +52,11 @@ enum Command {
     Status(status::Args),
     Resume(resume::Resume),
     Abort(resume::Abort),
+    Log(log::Log),
+    Show(log::Show),
     Quarantine(quarantine::Args),
+    Lock(lock::Args),
+    Ledger(log::Ledger),
     Supervise(supervise::Args),
     Completions(completions::Args),
 }
@@ -68,6 +74,13 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Says why the child runner's shim did not become the command.
+pub fn shim_failed(error: &unship_host::supervise::ShimError) -> ExitCode {
+    let error = CliError::failed(error.to_string());
+    Output::new(output::ColorChoice::Auto, false).error(&error);
+    error.exit_code()
+}
+
 fn run(command: Command, output: &mut Output) -> Result<ExitCode, CliError> {
     match command {
         Command::Check(args) => check::run(&args, output),
@@ -77,7 +90,11 @@ fn run(command: Command, output: &mut Output) -> Result<ExitCode, CliError> {
         Command::Status(args) => status::run(&args, output),
         Command::Resume(args) => resume::resume(&args, output),
         Command::Abort(args) => resume::abort(&args, output),
+        Command::Log(args) => log::log(&args, output),
+        Command::Show(args) => log::show(&args, output),
         Command::Quarantine(args) => quarantine::run(&args, output),
+        Command::Lock(args) => lock::run(&args, output),
+        Command::Ledger(args) => log::ledger(&args, output),
         Command::Supervise(args) => supervise::run(&args, output),
         Command::Completions(args) => completions::run(&args, output),
     }

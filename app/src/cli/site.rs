@@ -11,7 +11,7 @@ use super::progress::TerminalProgress;
 use super::{CliError, exit};
 use crate::config::{self, Config, ConfigError};
 use crate::ports::World;
-use crate::wire::{Site, SystemClock, WireError, new_run_id};
+use crate::wire::{LedgerUse, Site, SystemClock, WireError, new_run_id};
 
 /// Which service and environment.
 #[derive(Debug, clap::Args)]
@@ -50,8 +50,8 @@ pub fn run_id() -> Result<RunId, CliError> {
 }
 
 /// Opens everything a flow acts through, with progress on standard error.
-pub async fn world(site: &Site) -> Result<World, CliError> {
-    Ok(site.world(Arc::new(TerminalProgress::default())).await?)
+pub async fn world(site: &Site, ledger: LedgerUse) -> Result<World, CliError> {
+    Ok(site.world(Arc::new(TerminalProgress::default()), ledger).await?)
 }
 
 /// Runs a flow to its end.
@@ -102,6 +102,8 @@ impl From<WireError> for CliError {
     fn from(error: WireError) -> CliError {
         match error {
             WireError::Config(error) => error.into(),
+            WireError::Ledger(_) => CliError::failed(error.to_string())
+                .hint("at 3 a.m., act on the hosts alone: `unship rollback --break-glass`"),
             other => CliError::new(exit::FAILED, other.to_string()),
         }
     }

@@ -83,11 +83,16 @@ pub(super) fn serves_only(state: &HostState, release: &Release, units: usize) ->
 /// Whether every host serves the release well: ready, proved, and no process of it ended by itself.
 pub(super) fn serves_well(hosts: &[HostFacts], release: &Release, units: usize) -> Result<(), String> {
     for host in hosts {
-        serves_only(&host.state, release, units).map_err(|why| format!("{}: {why}", host.host))?;
-        if let Some(instance) = host.state.instances.iter().find(|instance| instance.restarts > 0) {
-            let restarts = instance.restarts;
-            return Err(format!("{}: {} restarted {restarts} times", host.host, instance.unit));
-        }
+        host_serves_well(&host.state, release, units).map_err(|why| format!("{}: {why}", host.host))?;
     }
     Ok(())
+}
+
+/// Whether a host serves the release and nothing else, without a process of it having ended by itself.
+pub(super) fn host_serves_well(state: &HostState, release: &Release, units: usize) -> Result<(), String> {
+    serves_only(state, release, units)?;
+    match state.instances.iter().find(|instance| instance.restarts > 0) {
+        Some(instance) => Err(format!("{} restarted {} times", instance.unit, instance.restarts)),
+        None => Ok(()),
+    }
 }

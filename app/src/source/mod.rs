@@ -71,10 +71,9 @@ impl GitSource {
     fn key(&self, commit: &str) -> Digest {
         let words = self.build.command.words().join("\0");
         let folder = self.build.folder.as_ref().map_or("", RelativePath::as_str);
-        let environment: String =
-            self.build.environment.iter().map(|(name, value)| format!("{name}\0{value}\0")).collect();
+        let environment = &self.build.environment;
         let artifact = self.build.artifact.as_str();
-        Digest::of(format!("{commit}\n{words}\n{folder}\n{environment}\n{artifact}").as_bytes())
+        Digest::of(format!("{commit}\n{words}\n{folder}\n{environment:?}\n{artifact}").as_bytes())
     }
 
     async fn build_in(

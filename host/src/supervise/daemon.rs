@@ -16,7 +16,7 @@ use super::log::RunnerLog;
 use super::serve::Server;
 use super::slot::{Phase, Slot};
 use super::spawn::{check_unit, new_invocation, spawn};
-use super::state::{self, State};
+use super::state::{State, StateFile};
 use super::wire::{StartOrder, View};
 use super::{SuperviseError, SuperviseOptions, log, proc};
 use crate::clock;
@@ -25,7 +25,7 @@ use crate::store::Store;
 
 /// How long a new child runner waits for the folder's lock. A process that a killed predecessor was just
 /// starting holds it until its exec; after that it can be found by its environment.
-const LOCK_WAIT: Duration = Duration::from_millis(1_000);
+const LOCK_WAIT: Duration = Duration::from_secs(1);
 /// How often the length of logs is looked at.
 const LOG_LOOK: Duration = Duration::from_secs(5);
 /// The most instances at one time, draining ones included.
@@ -51,6 +51,7 @@ pub(super) struct Daemon {
     pub(super) boot_id: String,
     /// Told to end; how many signals said so.
     pub(super) ending: u32,
+    state: StateFile,
     written: u64,
     logs_looked_at: Instant,
 }
@@ -84,7 +85,9 @@ impl Daemon {
         // and nothing that std opens for a spawn may lie in its way.
         let lock = take_lock(paths)?;
         let (signals, signal_ids) = catch_signals()?;
+        let (state, left) = StateFile::open(runtime)?;
         let mut daemon = Daemon {
+            state,
             paths: paths.clone(),
             store: Store::new(&paths.root),
             _lock: lock,
@@ -104,8 +107,13 @@ impl Daemon {
             spec,
             options,
         };
-        daemon.adopt()?;
+        let anew = left.map(|left| daemon.adopt(left)).transpose()?.unwrap_or_default();
         daemon.listen()?;
+        for order in anew {
+            if let Err(error) = daemon.start(order) {
+                daemon.log.say(&format!("what was starting cannot be started anew: {error}"));
+            }
+        }
         daemon.boot();
         daemon.persist();
         daemon.server = Server::open(runtime)?;
@@ -447,7 +455,7 @@ impl Daemon {
             next_slot: self.next_slot,
             slots: self.slots.iter().map(|slot| slot.record(now)).collect(),
         };
-        match state::write(&self.paths.runtime, &state) {
+        match self.state.write(&state) {
             Ok(()) => self.written = self.sequence,
             Err(error) => self.log.say(&format!("the state cannot be written: {error}")),
         }

@@ -108,6 +108,9 @@ impl SuperviseError {
             SuperviseError::Listen { listen, .. } => {
                 Some(format!("see who has the address with `ss -ltnp | grep {listen}`"))
             }
+            SuperviseError::Unreadable { path, .. } => {
+                Some(format!("end what runs from this folder by hand, then remove `{}`", path.display()))
+            }
             SuperviseError::Refused { hint, .. } => hint.clone(),
             SuperviseError::Store(error) => error.hint(),
             _ => None,

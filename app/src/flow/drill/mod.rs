@@ -163,6 +163,7 @@ impl Drill<'_> {
             mode: self.scenario.mode,
             reason: Some(format!("drill {name}")),
             accept_unknown_schema: self.scenario.accept_unknown_schema,
+            break_glass: false,
         };
         let proposal = rollback::plan(&self.world, self.run_id("rollback"), &request).await?;
         let proof = last_proof(&proposal.prepared);
