@@ -126,6 +126,11 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Where its socket is, for clients other than ours.
+    pub fn socket_directory(&self) -> &Path {
+        &self.directory
+    }
+
     fn options(&self, role: &str, database: &str) -> PgConnectOptions {
         PgConnectOptions::new_without_pgpass()
             .socket(&self.directory)
