@@ -389,6 +389,9 @@ pub struct InstanceExit {
     pub at: Timestamp,
     /// Whether unship had sent it a signal before it ended.
     pub asked: bool,
-    /// Exit code, or the negative signal number.
+    /// Exit code, or the negative signal number, or [`EXIT_STATUS_UNKNOWN`].
     pub status: i32,
 }
+
+/// The status of a process that ended while nobody could see how: its parent had been killed before.
+pub const EXIT_STATUS_UNKNOWN: i32 = i32::MIN;

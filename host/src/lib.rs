@@ -1,1 +1,14 @@
-//! host
+//! What unship does on one host: releases on disk, the epoch, the child runner and the agent in front of
+//! them. It runs as root on a server, so it is small: no SQL client, no HTTP client, no git, no shell.
+//!
+//! [`agent`] serves the requests of [`unship_core::protocol`]; [`epoch`] says whose requests are served;
+//! [`store`] keeps releases; [`supervise`] runs them where there is no systemd.
+
+pub mod agent;
+pub mod epoch;
+pub mod store;
+pub mod supervise;
+
+mod clock;
+mod durable;
+mod paths;

@@ -2,9 +2,18 @@
 //! nothing. Data goes to stdout, everything else to stderr.
 
 mod completions;
+mod deploy;
 mod error;
 pub mod exit;
 pub mod output;
+mod progress;
+mod quarantine;
+mod resume;
+mod rollback;
+mod run_output;
+mod site;
+mod status;
+mod supervise;
 
 pub use error::CliError;
 
@@ -32,6 +41,13 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Rollback(rollback::Args),
+    Deploy(deploy::Args),
+    Status(status::Args),
+    Resume(resume::Resume),
+    Abort(resume::Abort),
+    Quarantine(quarantine::Args),
+    Supervise(supervise::Args),
     Completions(completions::Args),
 }
 
@@ -50,6 +66,19 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command, output: &mut Output) -> Result<ExitCode, CliError> {
     match command {
+        Command::Rollback(args) => rollback::run(&args, output),
+        Command::Deploy(args) => deploy::run(&args, output),
+        Command::Status(args) => status::run(&args, output),
+        Command::Resume(args) => resume::resume(&args, output),
+        Command::Abort(args) => resume::abort(&args, output),
+        Command::Quarantine(args) => quarantine::run(&args, output),
+        Command::Supervise(args) => supervise::run(&args, output),
         Command::Completions(args) => completions::run(&args, output),
     }
+}
+
+/// A point in time for a person, in UTC to the second.
+fn time_text(at: unship_core::time::Timestamp) -> String {
+    let at = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default();
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }

@@ -32,6 +32,11 @@ pub const DIM: Style = Style::new().dimmed();
 /// What matters most.
 pub const STRONG: Style = Style::new().bold();
 
+/// One line for the person who watches, from where no [`Output`] is at hand.
+pub fn say(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
 /// The two streams.
 #[derive(Debug)]
 pub struct Output {
@@ -70,7 +75,7 @@ impl Output {
 
     /// One line for the person who watches, on standard error.
     pub fn note(&mut self, text: impl AsRef<str>) {
-        let _ = writeln!(anstream::stderr(), "{}", text.as_ref());
+        say(text.as_ref());
     }
 
     /// An error and its hints, on standard error; with `--json` as a document on standard output as well.

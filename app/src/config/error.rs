@@ -117,7 +117,7 @@ fn descend(table: &toml::de::DeTable<'_>, offset: usize, path: &mut Vec<String>)
         match value.get_ref() {
             toml::de::DeValue::Table(inner) => descend(inner, offset, path),
             toml::de::DeValue::Array(items) => {
-                for item in items.iter() {
+                for item in items {
                     if let toml::de::DeValue::Table(inner) = item.get_ref() {
                         descend(inner, offset, path);
                     }

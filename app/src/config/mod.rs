@@ -69,8 +69,13 @@ pub struct Units(Vec<Unit>);
 
 impl Units {
     /// The units, in start order.
-    pub fn iter(&self) -> std::slice::Iter<'_, Unit> {
-        self.0.iter()
+    pub fn as_slice(&self) -> &[Unit] {
+        &self.0
+    }
+
+    /// The program of the first unit, as a path inside the release: what `{executable}` stands for.
+    pub fn executable(&self) -> &str {
+        self.0.first().and_then(|unit| unit.command.words().first()).map_or("", String::as_str)
     }
 }
 
@@ -261,8 +266,8 @@ pub struct Hosts(Vec<HostName>);
 
 impl Hosts {
     /// The hosts, in the order in which they are flipped.
-    pub fn iter(&self) -> std::slice::Iter<'_, HostName> {
-        self.0.iter()
+    pub fn as_slice(&self) -> &[HostName] {
+        &self.0
     }
 }
 
@@ -330,18 +335,15 @@ impl Config {
         name: Option<&EnvironmentName>,
     ) -> Result<(&EnvironmentName, &Environment), ConfigError> {
         let known = || self.environments.keys().map(ToString::to_string).collect::<Vec<_>>();
-        match name {
-            Some(name) => self
-                .environments
-                .get_key_value(name)
-                .ok_or_else(|| ConfigError::NoSuchEnvironment { name: name.clone(), known: known() }),
-            None => {
-                let mut all = self.environments.iter();
-                match (all.next(), all.next()) {
-                    (Some(only), None) => Ok(only),
-                    _ => Err(ConfigError::WhichEnvironment { known: known() }),
-                }
-            }
+        if let Some(name) = name {
+            let found = self.environments.get_key_value(name);
+            return found
+                .ok_or_else(|| ConfigError::NoSuchEnvironment { name: name.clone(), known: known() });
+        }
+        let mut all = self.environments.iter();
+        match (all.next(), all.next()) {
+            (Some(only), None) => Ok(only),
+            _ => Err(ConfigError::WhichEnvironment { known: known() }),
         }
     }
 }

@@ -20,7 +20,7 @@ fn said(from: &str, to: &str) -> String {
 fn the_commented_reference_is_valid_and_names_every_key() {
     let config = parse(EXAMPLE).expect("the example is valid");
     assert_eq!(config.service.name.as_str(), "shithub");
-    assert_eq!(config.units.iter().count(), 2);
+    assert_eq!(config.units.as_slice().len(), 2);
     let (name, environment) = config.environment(None).expect("the only one");
     assert_eq!((name.as_str(), environment.strategy), ("production", Strategy::Native));
     assert_eq!(config.limits.keep_releases, 5);

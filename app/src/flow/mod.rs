@@ -4,9 +4,11 @@
 //! Flows name no backend and print nothing.
 
 pub mod deploy;
+pub mod drill;
 mod error;
 mod heartbeat;
 mod observe;
+pub mod quarantine;
 mod report;
 mod resume;
 pub mod rollback;

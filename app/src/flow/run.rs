@@ -281,7 +281,13 @@ impl<'a> Run<'a> {
     }
 
     fn attempt(&self, step: usize, attempt: u32) -> Attempt<'_> {
-        Attempt { world: self.world, run: &self.state.holder.run, epoch: self.state.epoch, step, attempt }
+        Attempt {
+            world: self.world,
+            run: &self.state.holder.run,
+            epoch: self.state.epoch,
+            step,
+            number: attempt,
+        }
     }
 }
 

@@ -24,8 +24,8 @@ pub(super) struct StepError {
 }
 
 impl StepError {
-    fn new(error: impl ToString) -> StepError {
-        StepError { error: error.to_string(), hint: None }
+    fn new(error: impl Into<String>) -> StepError {
+        StepError { error: error.into(), hint: None }
     }
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Attempt<'a> {
     pub run: &'a RunId,
     pub epoch: Epoch,
     pub step: usize,
-    pub attempt: u32,
+    pub number: u32,
 }
 
 impl Attempt<'_> {
@@ -52,11 +52,11 @@ impl Attempt<'_> {
             version: PROTOCOL_VERSION,
             run: self.run.clone(),
             step: u32::try_from(self.step).unwrap_or(u32::MAX),
-            attempt: self.attempt,
+            attempt: self.number,
             epoch: self.epoch,
             request,
         };
-        self.host(name)?.transport.call(envelope).await.map_err(StepError::new)
+        self.host(name)?.transport.call(envelope).await.map_err(|error| StepError::new(error.to_string()))
     }
 
     /// Asks for something that is answered with Done.
@@ -136,7 +136,13 @@ impl Attempt<'_> {
 
     async fn observe(&self, name: &HostName) -> Result<Option<unship_core::protocol::HostState>, StepError> {
         let envelope = question(self.run, HostRequest::Observe);
-        match self.host(name)?.transport.call(envelope).await.map_err(StepError::new)? {
+        match self
+            .host(name)?
+            .transport
+            .call(envelope)
+            .await
+            .map_err(|error| StepError::new(error.to_string()))?
+        {
             HostReply::Observed { state } => Ok(Some(*state)),
             _ => Ok(None),
         }
@@ -218,7 +224,7 @@ fn failure(failure: crate::ports::CheckFailure) -> StepError {
 fn refused(reply: HostReply) -> StepError {
     match reply {
         HostReply::Failed { error, hint, .. } => StepError { error, hint },
-        HostReply::Refused { refusal } => StepError::new(refusal),
+        HostReply::Refused { refusal } => StepError::new(refusal.to_string()),
         HostReply::Observed { .. } | HostReply::Staging { .. } | HostReply::Done { .. } => {
             StepError::new("the host gave an answer that does not fit the question")
         }

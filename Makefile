@@ -1,0 +1,41 @@
+# One command per need. `make drill` and `make test` need Rust, gcc, make, git and python3, nothing else.
+
+CARGO ?= cargo
+UNSHIP = target/debug/unship
+
+.PHONY: help
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the program
+	$(CARGO) build --locked
+
+.PHONY: drill
+drill: build ## Rehearse a rollback for real, under load, on this machine
+	examples/shithubd/history/make-history target/shithubd-history
+	$(UNSHIP) --config examples/shithubd/unship.toml drill
+
+.PHONY: test
+test: lint test-rust test-example ## Run all tests
+
+.PHONY: lint
+lint: ## Formatting, clippy as errors, licences and sources of dependencies
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	testbed/tools cargo-deny
+	PATH="$(CURDIR)/target/tools/bin:$$PATH" $(CARGO) deny --offline check licenses bans sources
+
+.PHONY: test-rust
+test-rust: build ## The tests of the three crates
+	testbed/tools cargo-nextest postgresql
+	PATH="$(CURDIR)/target/tools/bin:$$PATH" $(CARGO) nextest run --workspace --locked --no-fail-fast
+
+.PHONY: test-example
+test-example: ## The tests of the reference service and its history
+	cd examples/shithubd && $(CARGO) test --locked
+	examples/shithubd/history/make-history --check target/shithubd-history
+
+.PHONY: bench-flip
+bench-flip: ## A flip through unship against the bare floor, under load
+	$(CARGO) run --release --locked -p unship-bench --bin flip

@@ -1,0 +1,49 @@
+//! `unship deploy`
+
+use std::process::ExitCode;
+
+use unship_core::release::Tag;
+
+use super::run_output::{self, plan_lines};
+use super::site::{self, SiteArgs};
+use super::{CliError, Output};
+use crate::flow;
+
+/// Bring a release out: build the tag, put it on every host, flip host by host with proof
+///
+/// A failure takes back what was done, host by host. For example: `unship deploy v1.4.0`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The git tag of the release
+    tag: String,
+
+    #[command(flatten)]
+    site: SiteArgs,
+
+    /// Build and show the plan, and change nothing on any host
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) fn run(args: &Args, output: &mut Output) -> Result<ExitCode, CliError> {
+    let tag: Tag = args.tag.parse().map_err(|error: unship_core::release::NameError| {
+        CliError::usage(error.to_string()).hint("`git tag` lists the tags")
+    })?;
+    let site = args.site.site()?;
+    site::block_on(async {
+        let world = site::world(&site).await?;
+        let stop = site::stop_on_ctrl_c();
+        let prepared = flow::deploy::plan(&world, site::run_id()?, &tag).await?;
+        if args.dry_run {
+            return run_output::dry_run(&prepared, output);
+        }
+        let plan = &prepared.plan;
+        output.note(format!("{} {}: {}", plan.service, plan.environment, plan.title()));
+        for line in plan_lines(plan) {
+            output.note(line);
+        }
+        output.note("");
+        let report = flow::run::execute(&world, prepared, &stop).await?;
+        run_output::finish(&report, output)
+    })
+}

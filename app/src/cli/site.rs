@@ -1,0 +1,108 @@
+//! What most verbs need: which configuration, which environment, a way to run flows, Ctrl-C.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use unship_core::release::{EnvironmentName, RunId};
+
+use super::progress::TerminalProgress;
+use super::{CliError, exit};
+use crate::config::{self, Config, ConfigError};
+use crate::ports::World;
+use crate::wire::{Site, SystemClock, WireError, new_run_id};
+
+/// Which service and environment.
+#[derive(Debug, clap::Args)]
+pub struct SiteArgs {
+    /// The configuration; looked for in this folder and above it unless given
+    #[arg(long, value_name = "FILE", env = "UNSHIP_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// The environment; needed only if the configuration has more than one
+    #[arg(long, value_name = "NAME", env = "UNSHIP_ENV")]
+    env: Option<String>,
+}
+
+impl SiteArgs {
+    /// Reads the configuration.
+    pub fn site(&self) -> Result<Site, CliError> {
+        let path = if let Some(path) = &self.config {
+            path.clone()
+        } else {
+            let start = std::env::current_dir()
+                .map_err(|error| CliError::usage(format!("cannot tell the current folder: {error}")))?;
+            config::find(&start).ok_or(ConfigError::NotFound { start })?
+        };
+        let config = Config::read(&path)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.map_or_else(|| PathBuf::from("."), PathBuf::from);
+        let name = self.env.as_deref().map(str::parse::<EnvironmentName>).transpose();
+        let name = name.map_err(|error| CliError::usage(error.to_string()))?;
+        Ok(Site::new(config, &folder, name.as_ref())?)
+    }
+}
+
+/// A name for a new run.
+pub fn run_id() -> Result<RunId, CliError> {
+    new_run_id(crate::ports::Clock::now(&SystemClock)).map_err(|error| CliError::failed(error.to_string()))
+}
+
+/// Opens everything a flow acts through, with progress on standard error.
+pub async fn world(site: &Site) -> Result<World, CliError> {
+    Ok(site.world(Arc::new(TerminalProgress::default())).await?)
+}
+
+/// Runs a flow to its end.
+pub fn block_on<T>(future: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::failed(format!("cannot start: {error}")))?;
+    runtime.block_on(future)
+}
+
+/// A token that Ctrl-C cancels: once means stop after this step. The second Ctrl-C ends the process at once;
+/// the journal is made for that.
+pub fn stop_on_ctrl_c() -> CancellationToken {
+    let token = CancellationToken::new();
+    let cancelled = token.clone();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_err() {
+            return;
+        }
+        cancelled.cancel();
+        super::output::say("stopping after this step; Ctrl-C again ends at once");
+        if tokio::signal::ctrl_c().await.is_ok() {
+            super::output::say("ended at once; what was begun is in the journal: `unship resume`");
+            end_at_once();
+        }
+    });
+    token
+}
+
+/// As a shell reports a process that SIGINT ended.
+#[expect(clippy::exit, reason = "the second Ctrl-C asks for exactly this, whatever is under way")]
+fn end_at_once() -> ! {
+    std::process::exit(130)
+}
+
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> CliError {
+        let cli = CliError::usage(error.to_string());
+        match error.hint() {
+            Some(hint) => cli.hint(hint),
+            None => cli,
+        }
+    }
+}
+
+impl From<WireError> for CliError {
+    fn from(error: WireError) -> CliError {
+        match error {
+            WireError::Config(error) => error.into(),
+            other => CliError::new(exit::FAILED, other.to_string()),
+        }
+    }
+}

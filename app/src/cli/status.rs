@@ -1,0 +1,113 @@
+//! `unship status`
+
+use std::process::ExitCode;
+
+use unship_core::history::Standing;
+use unship_core::protocol::{Instance, InstanceState};
+
+use super::output::{BAD, DIM, GOOD, STRONG, WARN};
+use super::site::{self, SiteArgs};
+use super::{CliError, Output, exit, time_text};
+use crate::flow::status::{HostStatus, Status, status};
+
+/// Show what every host serves, what is known of every release, and who runs what
+///
+/// The exit status is 0 when every host serves its release well, 4 when one does not.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    site: SiteArgs,
+}
+
+pub(super) fn run(args: &Args, output: &mut Output) -> Result<ExitCode, CliError> {
+    let site = args.site.site()?;
+    site::block_on(async {
+        let world = site::world(&site).await?;
+        let status = status(&world, site::run_id()?).await?;
+        if output.is_json() {
+            output.document(&status)?;
+        } else {
+            let service = &world.target.service.name;
+            output.line(format!("{STRONG}{service} {}{STRONG:#}", world.target.environment));
+            for line in lines(&status) {
+                output.line(line);
+            }
+        }
+        let well = status.hosts.iter().all(|host| host.trouble.is_none());
+        Ok(ExitCode::from(if well { exit::OK } else { exit::PARTIAL }))
+    })
+}
+
+fn lines(status: &Status) -> Vec<String> {
+    let mut lines = Vec::new();
+    for host in &status.hosts {
+        lines.extend(host_lines(host));
+    }
+    if !status.releases.is_empty() {
+        lines.push(String::new());
+    }
+    for record in status.releases.iter().rev() {
+        let style = match record.standing {
+            Standing::KnownGood => GOOD,
+            Standing::Bad => BAD,
+            Standing::Unproven => DIM,
+        };
+        let standing = record.standing.words();
+        let since = time_text(record.since);
+        lines.push(format!(
+            "  {:<16} {style}{standing:<10}{style:#} {DIM}{}  {}, {since}{DIM:#}",
+            record.release,
+            record.release.digest.short(),
+            record.why
+        ));
+    }
+    lines.push(String::new());
+    match (&status.serves, &status.rollback_target) {
+        (Some(serves), Some(target)) => {
+            lines.push(format!("  `unship rollback` would go from {serves} back to {target}"));
+        }
+        (Some(serves), None) => lines.push(format!("  no known-good release to go back to from {serves}")),
+        (None, _) => lines.push(format!("  {WARN}the hosts serve no one release{WARN:#}")),
+    }
+    if let Some(holder) = &status.holder {
+        let since = time_text(holder.since);
+        lines.push(format!("  {WARN}{} is at work{WARN:#}: {}, since {since}", holder.who, holder.what));
+    } else if let Some(run) = &status.unfinished {
+        lines.push(format!(
+            "  {WARN}run {run} is not finished{WARN:#}: go on with `unship resume`, or `unship abort`"
+        ));
+    }
+    lines
+}
+
+fn host_lines(host: &HostStatus) -> Vec<String> {
+    let serves = host.state.current.as_ref().map_or("nothing", |current| current.tag.as_str());
+    let mut lines = vec![match &host.trouble {
+        None => format!("  {:<16} {serves:<12} {GOOD}serves well{GOOD:#}", host.host),
+        Some(trouble) => format!("  {:<16} {serves:<12} {BAD}{trouble}{BAD:#}", host.host),
+    }];
+    lines.extend(host.state.instances.iter().map(instance_line));
+    for mark in &host.state.quarantined {
+        lines.push(format!("      quarantined  {:<12} {}", mark.release, mark.reason));
+    }
+    lines
+}
+
+fn instance_line(instance: &Instance) -> String {
+    let state = match instance.state {
+        InstanceState::Starting => "starting",
+        InstanceState::Ready => "ready",
+        InstanceState::Draining => "finishing its requests",
+        InstanceState::Restarting => "ended, starts again",
+    };
+    let proof = if instance.proved { "executable proved" } else { "executable not proved" };
+    let restarts = match instance.restarts {
+        0 => String::new(),
+        1 => ", restarted once".into(),
+        count => format!(", restarted {count} times"),
+    };
+    format!(
+        "      {:<12} {:<12} {DIM}pid {}, {state}, {proof}{restarts}{DIM:#}",
+        instance.unit, instance.release, instance.pid
+    )
+}

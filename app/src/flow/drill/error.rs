@@ -1,0 +1,76 @@
+//! Why a drill came to no report.
+
+use crate::flow::{FlowError, RunReport};
+use crate::load::LoadError;
+use crate::ports::{CheckFailure, SourceError};
+
+/// Why a drill came to no report.
+#[derive(Debug, thiserror::Error)]
+pub enum DrillError {
+    /// A deploy or the rollback could not be done.
+    #[error(transparent)]
+    Flow(#[from] FlowError),
+    /// The load could not be made.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A command or a measurement failed.
+    #[error(transparent)]
+    Check(#[from] CheckFailure),
+    /// A release could not be built.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A deploy took itself back, or worse.
+    #[error("the drill's deploy of {tag} failed: {why}")]
+    Deploy {
+        /// The release.
+        tag: String,
+        /// Why.
+        why: String,
+        /// What to run.
+        hint: Option<String>,
+    },
+    /// The bad release did not fail as the scenario says.
+    #[error("{what} was not seen within {within_ms} ms; {instead}")]
+    NotSeen {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        within_ms: u64,
+        /// What was seen instead.
+        instead: String,
+    },
+    /// There is no host to look at.
+    #[error("the drill's environment has no host")]
+    NoHost,
+    /// The operator stopped it.
+    #[error("the drill was stopped")]
+    Stopped,
+}
+
+impl DrillError {
+    /// What to run, where that can be said.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            DrillError::Flow(error) => error.hint(),
+            DrillError::Check(CheckFailure { hint, .. })
+            | DrillError::Source(SourceError { hint, .. })
+            | DrillError::Deploy { hint, .. } => hint.clone(),
+            DrillError::NotSeen { .. } => Some(
+                "look at the logs with `unship drill --keep FOLDER`, or change `seen` in unship.toml".into(),
+            ),
+            DrillError::Load(_) | DrillError::NoHost | DrillError::Stopped => None,
+        }
+    }
+
+    pub(super) fn deploy_failed(report: &RunReport) -> DrillError {
+        let failed = report.steps.iter().find(|step| step.error.is_some());
+        DrillError::Deploy {
+            tag: report.to.tag.to_string(),
+            why: failed.map_or_else(
+                || "it did not complete".to_owned(),
+                |step| format!("{}: {}", step.title, step.error.as_deref().unwrap_or_default()),
+            ),
+            hint: failed.and_then(|step| step.hint.clone()),
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Requests and failures by phase, with whose they are.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use unship_core::release::Tag;
+
+use crate::load::attribution::{Attribution, Blame, InstanceLife, Window};
+use crate::load::summary::{Latency, latency};
+use crate::load::{Recording, Sample};
+
+/// When unship acted, on the load's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Windows {
+    /// From the deploy of the bad release until it was proved.
+    pub deploy: Window,
+    /// From the first action of the rollback until the target was verified.
+    pub rollback: Window,
+}
+
+/// The phases of a drill, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The good release serves.
+    Before,
+    /// The bad release is deployed.
+    Deploy,
+    /// The bad release serves, or tries to.
+    Bad,
+    /// It is taken back.
+    Rollback,
+    /// The good release serves again.
+    After,
+}
+
+impl Phase {
+    /// All of them, in order.
+    pub const ALL: [Phase; 5] = [Phase::Before, Phase::Deploy, Phase::Bad, Phase::Rollback, Phase::After];
+}
+
+impl Windows {
+    /// The phase of a request: one that touches a window in which unship acted belongs to it.
+    pub fn phase(&self, sample: &Sample) -> Phase {
+        if self.rollback.touches(sample) {
+            Phase::Rollback
+        } else if self.deploy.touches(sample) {
+            Phase::Deploy
+        } else if sample.scheduled_us < self.deploy.from_us {
+            Phase::Before
+        } else if sample.scheduled_us < self.rollback.from_us {
+            Phase::Bad
+        } else {
+            Phase::After
+        }
+    }
+
+    /// When a phase begins and ends, microseconds; `end` is when the load ended.
+    fn bounds(&self, phase: Phase, end: u64) -> (u64, u64) {
+        match phase {
+            Phase::Before => (0, self.deploy.from_us),
+            Phase::Deploy => (self.deploy.from_us, self.deploy.until_us),
+            Phase::Bad => (self.deploy.until_us, self.rollback.from_us),
+            Phase::Rollback => (self.rollback.from_us, self.rollback.until_us),
+            Phase::After => (self.rollback.until_us, end.max(self.rollback.until_us)),
+        }
+    }
+}
+
+/// Failures of one kind in one phase.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailureGroup {
+    /// The kind of request.
+    pub request: String,
+    /// What became of it, in words.
+    pub outcome: String,
+    /// Whether the bad release is proved to have caused them.
+    pub by_bad_release: bool,
+    /// On connections that had carried a request before.
+    pub on_reused_connection: u64,
+    /// How many.
+    pub count: u64,
+}
+
+/// One phase in figures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PhaseFigures {
+    /// Which.
+    pub phase: Phase,
+    /// When it began, milliseconds since the load began.
+    pub from_ms: u64,
+    /// When it ended.
+    pub until_ms: u64,
+    /// Its requests.
+    pub requests: u64,
+    /// Those that failed and are not proved to be the bad release's doing.
+    pub failed: u64,
+    /// Those that the bad release is proved to have failed.
+    pub failed_by_bad_release: u64,
+    /// Latency of right answers, microseconds; none without any.
+    #[serde(skip)]
+    pub latency: Option<Latency>,
+    /// The failures, most frequent first.
+    pub failures: Vec<FailureGroup>,
+}
+
+/// All phases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figures {
+    /// In order, every phase once.
+    pub phases: Vec<PhaseFigures>,
+}
+
+impl Figures {
+    /// Adds up a recording. `lives` are the processes of the unit that was loaded.
+    pub fn of(recording: &Recording, lives: &[InstanceLife], bad: &Tag, windows: Windows) -> Figures {
+        let deploy = Attribution::new(recording, lives, bad, windows.deploy);
+        let rollback = Attribution::new(recording, lives, bad, windows.rollback);
+        let by_bad = |phase: Phase, sample: &Sample| match phase {
+            Phase::Deploy => deploy.blame(sample) == Some(Blame::BadRelease),
+            Phase::Rollback => rollback.blame(sample) == Some(Blame::BadRelease),
+            // Nobody but the bad release acts there.
+            Phase::Bad => true,
+            Phase::Before | Phase::After => false,
+        };
+        let end = recording.samples.iter().map(|sample| sample.end_us).max().unwrap_or(0);
+        let mut phases = Vec::new();
+        for phase in Phase::ALL {
+            let samples: Vec<&Sample> =
+                recording.samples.iter().filter(|sample| windows.phase(sample) == phase).collect();
+            let mut groups: BTreeMap<(u16, String, bool), (u64, u64)> = BTreeMap::new();
+            for sample in samples.iter().filter(|sample| recording.failed(sample)) {
+                let key = (sample.request, sample.outcome.to_string(), by_bad(phase, sample));
+                let (count, reused) = groups.entry(key).or_default();
+                *count += 1;
+                *reused += u64::from(sample.reused);
+            }
+            let mut failures: Vec<FailureGroup> = groups
+                .into_iter()
+                .map(|((request, outcome, by_bad_release), (count, on_reused_connection))| FailureGroup {
+                    request: recording.request_name(request).to_owned(),
+                    outcome,
+                    by_bad_release,
+                    on_reused_connection,
+                    count,
+                })
+                .collect();
+            failures.sort_by_key(|group| std::cmp::Reverse(group.count));
+            let sum = |by_bad: bool| {
+                failures.iter().filter(|group| group.by_bad_release == by_bad).map(|group| group.count).sum()
+            };
+            let (from_us, until_us) = windows.bounds(phase, end);
+            phases.push(PhaseFigures {
+                phase,
+                from_ms: from_us / 1_000,
+                until_ms: until_us / 1_000,
+                requests: samples.len() as u64,
+                failed: sum(false),
+                failed_by_bad_release: sum(true),
+                latency: latency(recording, samples.iter().copied()),
+                failures,
+            });
+        }
+        Figures { phases }
+    }
+
+    /// One phase.
+    pub fn phase(&self, phase: Phase) -> Option<&PhaseFigures> {
+        self.phases.iter().find(|figures| figures.phase == phase)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Looks at the host all the time, and waits until the failure shows.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use unship_core::protocol::{HostReply, HostRequest};
+use unship_core::release::{Release, RunId};
+use unship_core::time::Timestamp;
+
+use super::{DrillError, LOOK_EVERY, Lives, Scenario, Seen};
+use crate::flow::observe::question;
+use crate::load::{Load, Outcome};
+use crate::ports::{Clock, Host, World};
+
+/// A status has to be seen over this time.
+const RECENT: Duration = Duration::from_secs(1);
+/// And on at least so many requests.
+const RECENT_MIN: usize = 10;
+
+/// Asks the first host what it runs, again and again, until it is stopped.
+pub(super) struct Watch {
+    lives: Arc<Mutex<Lives>>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Watch {
+    pub(super) fn start(world: &World) -> Result<Watch, DrillError> {
+        let host = world.hosts.first().cloned().ok_or(DrillError::NoHost)?;
+        let clock = Arc::clone(&world.clock);
+        let lives = Arc::new(Mutex::new(Lives::default()));
+        let stop = CancellationToken::new();
+        let (seen, stopped) = (Arc::clone(&lives), stop.clone());
+        let task = tokio::spawn(async move {
+            let run: RunId = "drill-watch".parse().expect("a run's name");
+            while !stopped.is_cancelled() {
+                look(&host, &run, clock.as_ref(), &seen).await;
+                tokio::select! {
+                    () = stopped.cancelled() => {}
+                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                }
+            }
+            // The last look comes after the last request: an end that it missed would be ours to explain.
+            look(&host, &run, clock.as_ref(), &seen).await;
+        });
+        Ok(Watch { lives, stop, task })
+    }
+
+    /// What was seen so far.
+    fn lives(&self) -> MutexGuard<'_, Lives> {
+        self.lives.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks once more, and hands out everything.
+    pub(super) async fn stop(self) -> Lives {
+        self.stop.cancel();
+        let _ = self.task.await;
+        std::mem::take(&mut *self.lives.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// One look. A host that does not answer is asked again soon; what was missed is nobody's excuse.
+async fn look(host: &Host, run: &RunId, clock: &dyn Clock, lives: &Mutex<Lives>) {
+    let asked_at = clock.now();
+    if let Ok(HostReply::Observed { state }) = host.transport.call(question(run, HostRequest::Observe)).await
+    {
+        lives.lock().unwrap_or_else(PoisonError::into_inner).see(asked_at, &state);
+    }
+}
+
+/// Waits until the scenario's failure shows, its time is up, or the operator stops the drill.
+pub(super) async fn wait(
+    world: &World,
+    watch: &Watch,
+    load: &Load,
+    bad: &Release,
+    deployed_at: Timestamp,
+    scenario: &Scenario,
+    stop: &CancellationToken,
+) -> Result<(), DrillError> {
+    let until = Instant::now() + Duration::from_millis(scenario.seen_within_ms);
+    loop {
+        let (shows, instead) = look_for(world, watch, load, bad, deployed_at, scenario.seen).await;
+        if shows {
+            return Ok(());
+        }
+        if Instant::now() >= until {
+            return Err(DrillError::NotSeen {
+                what: scenario.seen.words(),
+                within_ms: scenario.seen_within_ms,
+                instead,
+            });
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Err(DrillError::Stopped),
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+/// Whether the failure shows, and what shows instead.
+async fn look_for(
+    world: &World,
+    watch: &Watch,
+    load: &Load,
+    bad: &Release,
+    deployed_at: Timestamp,
+    seen: Seen,
+) -> (bool, String) {
+    match seen {
+        Seen::Restarts { count } => {
+            let restarts = watch.lives().ended_by_themselves(&bad.digest, deployed_at);
+            (restarts >= count, format!("{restarts} were"))
+        }
+        Seen::Status { status, share } => {
+            let since = load.now_us().saturating_sub(u64::try_from(RECENT.as_micros()).unwrap_or(u64::MAX));
+            let (mut all, mut with) = (0, 0);
+            for sample in load.samples_since(since) {
+                all += 1;
+                with += usize::from(sample.outcome == Outcome::Status(status));
+            }
+            // A service of a few thousand requests a second: far from where doubles lose count.
+            #[allow(clippy::cast_precision_loss)]
+            let part = with as f64 / all.max(1) as f64;
+            (all >= RECENT_MIN && part >= share, format!("{with} of the last {all} requests had it"))
+        }
+        Seen::SmokeFails => match world.commands.smoke(bad).await {
+            Ok(_) => (false, "it passed".into()),
+            Err(_) => (true, String::new()),
+        },
+    }
+}

@@ -1,0 +1,204 @@
+//! Whose failure a failed request is. A pure rule over what was recorded.
+//!
+//! From unship's first action until the target is verified, every failed request is unship's, except
+//! those that the bad release can be proved to have caused:
+//!
+//! - an answer of 500 or more by a process of the bad release, named by `X-Instance` or `Server`, or by
+//!   there having been no process of another release while the request ran. Once unship has told that
+//!   process to stop, only an answer that the bad release also gave before unship's first action counts: a
+//!   503 of a service that is shutting down is ours.
+//! - a connection lost while the request ran, when in that time a process of the bad release ended
+//!   without a signal from unship, and no process that unship had told to stop was ending.
+//!
+//! Whatever cannot be proved is unship's. A request belongs to the window if it was due or running at any
+//! time in it.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use unship_core::release::Tag;
+
+use super::sample::{Outcome, Recording, Sample};
+
+/// How much later than a client saw a connection break the host may have noted that the process ended.
+const NOTED_LATE_US: i64 = 50_000;
+/// Hosts note times in milliseconds, rounded down.
+const ROUNDED_US: i64 = 1_000;
+
+/// One process of the service, from its start to its end. Times are microseconds on the load's clock,
+/// negative before the load began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceLife {
+    /// The release that it ran.
+    pub release: Tag,
+    /// Its process id.
+    pub pid: u32,
+    /// Its invocation.
+    pub invocation: String,
+    /// When it started; `None` when nobody saw it, which counts as long ago.
+    pub started_us: Option<i64>,
+    /// When unship sent it a signal; for a process that is known to have got one at a time that is not
+    /// known, the earliest time possible.
+    pub signalled_us: Option<i64>,
+    /// When it ended; `None` while it runs.
+    pub ended_us: Option<i64>,
+}
+
+/// A stretch of the load's clock, microseconds, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// From.
+    pub from_us: u64,
+    /// Until.
+    pub until_us: u64,
+}
+
+impl Window {
+    /// Whether a request was due or running at any time of the window.
+    pub fn touches(&self, sample: &Sample) -> bool {
+        sample.scheduled_us.min(sample.start_us) <= self.until_us && sample.end_us >= self.from_us
+    }
+}
+
+/// Whose failure it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Blame {
+    /// unship's: it acted at that time and nothing else explains the failure.
+    Unship,
+    /// The bad release's.
+    BadRelease,
+}
+
+/// Judges failed requests of one window of one recording.
+pub struct Attribution<'a> {
+    recording: &'a Recording,
+    lives: &'a [InstanceLife],
+    bad: &'a Tag,
+    window: Window,
+    /// Kinds of requests and statuses that the bad release's processes gave before the window.
+    given_before: BTreeSet<(u16, u16)>,
+}
+
+impl<'a> Attribution<'a> {
+    /// `lives` are all processes of the service that the host knew, `bad` the bad release, `window` from
+    /// unship's first action until the target was verified.
+    pub fn new(
+        recording: &'a Recording,
+        lives: &'a [InstanceLife],
+        bad: &'a Tag,
+        window: Window,
+    ) -> Attribution<'a> {
+        let mut attribution = Attribution { recording, lives, bad, window, given_before: BTreeSet::new() };
+        attribution.given_before = recording
+            .samples
+            .iter()
+            .filter(|sample| sample.end_us < window.from_us && recording.failed(sample))
+            .filter_map(|sample| match sample.outcome {
+                Outcome::Status(status) if attribution.answered_by_bad(sample) => {
+                    Some((sample.request, status))
+                }
+                _ => None,
+            })
+            .collect();
+        attribution
+    }
+
+    /// Whose failure a sample is; `None` when it is no failure or does not touch the window.
+    pub fn blame(&self, sample: &Sample) -> Option<Blame> {
+        if !self.window.touches(sample) || !self.recording.failed(sample) {
+            return None;
+        }
+        let by_bad = match sample.outcome {
+            Outcome::Status(status) => {
+                status >= 500
+                    && self.answered_by_bad(sample)
+                    && (!self.bad_was_signalled(sample)
+                        || self.given_before.contains(&(sample.request, status)))
+            }
+            Outcome::Transport(kind) => kind.is_connection_lost() && self.lost_by_bad(sample),
+        };
+        Some(if by_bad { Blame::BadRelease } else { Blame::Unship })
+    }
+
+    /// Whether the answer is proved to come from a process of the bad release.
+    fn answered_by_bad(&self, sample: &Sample) -> bool {
+        if let Some(instance) = &sample.instance {
+            let mut named = self.running(sample).filter(|life| life.is_named(instance)).peekable();
+            if named.peek().is_some() {
+                return named.all(|life| life.release == *self.bad);
+            }
+        }
+        if let Some(version) = sample.server.as_deref().and_then(server_version) {
+            return names(version, self.bad);
+        }
+        let mut running = self.running(sample).peekable();
+        running.peek().is_some() && running.all(|life| life.release == *self.bad)
+    }
+
+    /// Whether unship had told a process that may have given the answer to stop before the answer ended.
+    fn bad_was_signalled(&self, sample: &Sample) -> bool {
+        let end = us(sample.end_us);
+        let told = |life: &&InstanceLife| life.signalled_us.is_some_and(|at| at <= end + ROUNDED_US);
+        let bad = || self.running(sample).filter(|life| life.release == *self.bad);
+        if let Some(instance) = &sample.instance {
+            let mut named = bad().filter(|life| life.is_named(instance)).peekable();
+            if named.peek().is_some() {
+                return named.any(|life| told(&life));
+            }
+        }
+        bad().any(|life| told(&life))
+    }
+
+    /// Whether the connection was lost because a process of the bad release ended by itself.
+    fn lost_by_bad(&self, sample: &Sample) -> bool {
+        let (from, until) = (us(sample.start_us) - ROUNDED_US, us(sample.end_us) + NOTED_LATE_US);
+        let ended_in = |life: &InstanceLife| life.ended_us.is_some_and(|at| (from..=until).contains(&at));
+        let ended_by_itself = self
+            .lives
+            .iter()
+            .any(|life| life.release == *self.bad && life.signalled_us.is_none() && ended_in(life));
+        // A process that is told to stop closes connections from then until it has ended.
+        let was_ending = self.lives.iter().any(|life| {
+            life.signalled_us.is_some_and(|signalled| {
+                signalled <= us(sample.end_us) + ROUNDED_US && life.ended_us.is_none_or(|ended| ended >= from)
+            })
+        });
+        ended_by_itself && !was_ending
+    }
+
+    /// Processes that ran at any time of a request.
+    fn running(&self, sample: &Sample) -> impl Iterator<Item = &'a InstanceLife> {
+        let (from, until) = (us(sample.start_us), us(sample.end_us));
+        self.lives.iter().filter(move |life| {
+            life.started_us.is_none_or(|at| at <= until + ROUNDED_US)
+                && life.ended_us.is_none_or(|at| at + ROUNDED_US >= from)
+        })
+    }
+}
+
+impl InstanceLife {
+    /// Whether an `X-Instance` header is this process: its id or its invocation.
+    fn is_named(&self, instance: &str) -> bool {
+        instance == self.invocation || instance.parse() == Ok(self.pid)
+    }
+}
+
+/// The version in `name/version` of a `Server` header.
+fn server_version(server: &str) -> Option<&str> {
+    let version = server.split_once('/')?.1.split_ascii_whitespace().next()?;
+    version.contains(|c: char| c.is_ascii_digit()).then_some(version)
+}
+
+/// Whether a version names a tag, with or without the `v` that tags often begin with.
+fn names(version: &str, tag: &Tag) -> bool {
+    let tag = tag.as_str();
+    version == tag || tag.strip_prefix('v') == Some(version)
+}
+
+fn us(us: u64) -> i64 {
+    i64::try_from(us).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! Looks at a host's service from outside, over HTTP, on connections of their own.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use unship_core::release::{HostName, Tag};
+
+use crate::config::{Probe, UrlPath};
+use crate::ports::{CheckFailure, Prober};
+
+/// The largest answer that is read.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// The wait between two tries grows from the first to the last of these.
+const RETRY_MS: (u64, u64) = (2, 250);
+
+/// Probes the address of the first unit that listens.
+#[derive(Debug, Clone)]
+pub struct HttpProber {
+    /// What to ask and how long.
+    pub probe: Probe,
+    /// Whom to ask; none when no unit listens.
+    pub address: Option<SocketAddr>,
+}
+
+#[async_trait]
+impl Prober for HttpProber {
+    async fn probe(&self, host: &HostName, tag: &Tag) -> Result<String, CheckFailure> {
+        let Some(address) = self.address else {
+            return Ok("no unit listens: nothing to ask".into());
+        };
+        if self.probe.health.is_none() && self.probe.version.is_none() {
+            return Ok("no probe is configured".into());
+        }
+        let until = Instant::now() + Duration::from_millis(self.probe.time_max.0);
+        let mut wait_ms = RETRY_MS.0;
+        loop {
+            match self.ask_all(address, tag).await {
+                Ok(answer) => return Ok(answer),
+                Err(why) if Instant::now() >= until => {
+                    return Err(CheckFailure {
+                        message: format!("{host} does not answer as {tag}: {why}"),
+                        hint: Some(format!("see for yourself: `curl -i http://{address}{}`", self.shown())),
+                    });
+                }
+                Err(_) => {
+                    tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+                    wait_ms = (wait_ms * 2).min(RETRY_MS.1);
+                }
+            }
+        }
+    }
+}
+
+impl HttpProber {
+    fn shown(&self) -> &str {
+        self.probe.version.as_ref().or(self.probe.health.as_ref()).map_or("/", UrlPath::as_str)
+    }
+
+    async fn ask_all(&self, address: SocketAddr, tag: &Tag) -> Result<String, String> {
+        let mut said = Vec::new();
+        if let Some(path) = &self.probe.version {
+            let answer = self.ask(address, path).await?;
+            let version = self.version(&answer)?;
+            if version != tag.as_str() {
+                return Err(format!("{} says `{version}`", path.as_str()));
+            }
+            said.push(format!("{} says {version}", path.as_str()));
+        }
+        if let Some(path) = &self.probe.health {
+            self.ask(address, path).await?;
+            said.push(format!("{} answers 200", path.as_str()));
+        }
+        Ok(said.join(", "))
+    }
+
+    fn version(&self, answer: &[u8]) -> Result<String, String> {
+        let text = String::from_utf8_lossy(answer);
+        let Some(field) = &self.probe.version_field else {
+            return Ok(text.trim().to_owned());
+        };
+        let json: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| format!("the version is not JSON: {error}"))?;
+        match json.get(field) {
+            Some(serde_json::Value::String(version)) => Ok(version.clone()),
+            _ => Err(format!("the version's JSON has no text field `{field}`")),
+        }
+    }
+
+    /// The body of an answer with status 200.
+    async fn ask(&self, address: SocketAddr, path: &UrlPath) -> Result<Vec<u8>, String> {
+        let answer = async {
+            let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+                .await
+                .map_err(|error| error.to_string())?;
+            // It ends with the request: the answer says Connection: close.
+            let driver = tokio::spawn(connection);
+            let request = Request::get(path.as_str())
+                .header(hyper::header::HOST, address.to_string())
+                .header(hyper::header::CONNECTION, "close")
+                .header(hyper::header::USER_AGENT, "unship-probe")
+                .body(Empty::<Bytes>::new())
+                .map_err(|error| error.to_string())?;
+            let result = async {
+                let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+                let status = response.status();
+                let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+                let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
+                if status == hyper::StatusCode::OK {
+                    Ok(body.to_vec())
+                } else {
+                    Err(format!("{} answers {status}", path.as_str()))
+                }
+            };
+            let result = result.await;
+            driver.abort();
+            result
+        };
+        let limit = Duration::from_millis(self.probe.answer_max.0);
+        tokio::time::timeout(limit, answer)
+            .await
+            .unwrap_or_else(|_| Err(format!("{} gives no answer in {limit:?}", path.as_str())))
+    }
+}

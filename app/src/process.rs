@@ -1,0 +1,172 @@
+//! Running other programs: as lists of words, with a limit on time and on what is kept of their output.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::Command;
+
+/// How much of the end of each stream is kept.
+const OUTPUT_BYTES_MAX: usize = 64 << 10;
+
+/// A program to run.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// The program and its arguments.
+    pub words: Vec<String>,
+    /// Where it starts.
+    pub folder: Option<PathBuf>,
+    /// Variables that are set on top of this process's own.
+    pub environment: BTreeMap<String, String>,
+    /// Variables that it must not see.
+    pub without: &'static [&'static str],
+    /// How long it may take, in milliseconds; then it and its children are killed.
+    pub time_ms_max: u64,
+}
+
+/// What a program that ended said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Whether its status was 0.
+    pub success: bool,
+    /// Its status in words, for example `exit status: 1`.
+    pub status: String,
+    /// The end of its standard output.
+    pub stdout: Vec<u8>,
+    /// The end of its standard error.
+    pub stderr: Vec<u8>,
+}
+
+/// A program could not be run to its end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProgramError {
+    /// It could not be started.
+    #[error("cannot run `{program}`: {why}")]
+    NotStarted {
+        /// Its name.
+        program: String,
+        /// Why.
+        why: String,
+    },
+    /// It took too long and was killed.
+    #[error("`{program}` was stopped after {} s", .time_ms_max / 1_000)]
+    TimedOut {
+        /// Its name.
+        program: String,
+        /// The limit.
+        time_ms_max: u64,
+    },
+}
+
+impl Program {
+    /// A program of these words with a limit.
+    pub fn new<W: Into<String>>(words: impl IntoIterator<Item = W>, time_ms_max: u64) -> Program {
+        Program {
+            words: words.into_iter().map(Into::into).collect(),
+            folder: None,
+            environment: BTreeMap::new(),
+            without: &[],
+            time_ms_max,
+        }
+    }
+
+    /// Starts it in a folder.
+    #[must_use]
+    pub fn in_folder(mut self, folder: &Path) -> Program {
+        self.folder = Some(folder.to_owned());
+        self
+    }
+
+    /// Sets variables.
+    #[must_use]
+    pub fn with(mut self, environment: &BTreeMap<String, String>) -> Program {
+        self.environment.extend(environment.iter().map(|(name, value)| (name.clone(), value.clone())));
+        self
+    }
+
+    fn name(&self) -> String {
+        self.words.first().cloned().unwrap_or_default()
+    }
+
+    /// Runs it to its end, without standard input.
+    pub async fn run(&self) -> Result<Ended, ProgramError> {
+        let not_started =
+            |error: std::io::Error| ProgramError::NotStarted { program: self.name(), why: error.to_string() };
+        let mut command = Command::new(self.name());
+        command
+            .args(self.words.iter().skip(1))
+            .envs(&self.environment)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // A group of its own, so that the limit ends its children too.
+            .process_group(0)
+            .kill_on_drop(true);
+        for name in self.without {
+            command.env_remove(name);
+        }
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
+        let mut child = command.spawn().map_err(not_started)?;
+        let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let all = async {
+            let (stdout, stderr, status) = tokio::join!(tail(stdout), tail(stderr), child.wait());
+            status.map(|status| Ended {
+                success: status.success(),
+                status: status.to_string(),
+                stdout,
+                stderr,
+            })
+        };
+        match tokio::time::timeout(Duration::from_millis(self.time_ms_max), all).await {
+            Ok(ended) => ended.map_err(not_started),
+            Err(_) => {
+                if let Some(group) = group {
+                    // Gone already is what we want.
+                    let _ = kill_process_group(group, Signal::KILL);
+                }
+                Err(ProgramError::TimedOut { program: self.name(), time_ms_max: self.time_ms_max })
+            }
+        }
+    }
+}
+
+/// The last bytes of a stream; a program that floods is read to its end and forgotten but for them.
+async fn tail(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let Some(mut stream) = stream else { return kept };
+    let mut buffer = [0; 8192];
+    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+        kept.extend_from_slice(buffer.get(..count).unwrap_or_default());
+        if kept.len() > 2 * OUTPUT_BYTES_MAX {
+            kept.drain(..kept.len() - OUTPUT_BYTES_MAX);
+        }
+    }
+    kept.drain(..kept.len().saturating_sub(OUTPUT_BYTES_MAX));
+    kept
+}
+
+impl Ended {
+    /// Standard output as text, trimmed.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).trim().to_owned()
+    }
+
+    /// The last lines of standard error, or of standard output when that is empty, on one line.
+    pub fn complaint(&self) -> String {
+        let stream = if self.stderr.trim_ascii().is_empty() { &self.stdout } else { &self.stderr };
+        let text = String::from_utf8_lossy(stream);
+        let mut lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let cut = lines.len().saturating_sub(3);
+        lines.drain(..cut);
+        if lines.is_empty() { "it said nothing".into() } else { lines.join(" | ") }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,37 @@
+use super::*;
+
+#[tokio::test]
+async fn what_a_program_says_and_how_it_ends_is_kept() {
+    let ended = Program::new(["sh", "-c", "echo out; echo one >&2; echo two >&2; exit 3"], 5_000)
+        .run()
+        .await
+        .expect("runs");
+    assert_eq!((ended.success, ended.text().as_str()), (false, "out"));
+    assert_eq!(ended.complaint(), "one | two");
+    assert_eq!(ended.status, "exit status: 3");
+}
+
+#[tokio::test]
+async fn a_program_that_floods_is_cut_and_one_that_hangs_is_killed_with_its_children() {
+    let flood = Program::new(["sh", "-c", "yes | head -c 3000000; echo end"], 20_000);
+    let ended = flood.run().await.expect("runs");
+    assert!(ended.stdout.len() <= OUTPUT_BYTES_MAX && ended.stdout.ends_with(b"end\n"));
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let hang = Program::new(["sh", "-c", "sleep 600 & echo $! > child; wait"], 300).in_folder(folder.path());
+    assert!(matches!(hang.run().await, Err(ProgramError::TimedOut { .. })));
+    let child = fs_err::read_to_string(folder.path().join("child")).expect("it began");
+    let child = Pid::from_raw(child.trim().parse().expect("an id")).expect("an id");
+    let gone = async {
+        while rustix::process::test_kill_process(child).is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone).await.expect("the child was killed too");
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_is_named() {
+    let error = Program::new(["no-such-program-here"], 1_000).run().await.expect_err("not there");
+    assert!(error.to_string().starts_with("cannot run `no-such-program-here`: "), "{error}");
+}

@@ -1,0 +1,91 @@
+//! The service's own commands: its migrations and its smoke test, run with the release's own program.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use unship_core::release::Release;
+
+use crate::config::{CommandLine, Database, Millis};
+use crate::placeholders::Placeholders;
+use crate::ports::{Artifact, CheckFailure, ServiceCommands, Source};
+use crate::process::Program;
+
+/// Runs the configured commands on this machine.
+pub struct ConfiguredCommands {
+    /// Where the release's program is.
+    pub source: Arc<dyn Source>,
+    /// The path of the program inside a release.
+    pub executable: String,
+    /// What stands for what, but for the release's own words.
+    pub placeholders: Placeholders,
+    /// Variables of the environment.
+    pub environment: BTreeMap<String, String>,
+    /// The database, whose URL the commands find in a variable.
+    pub database: Option<Database>,
+    /// Applies migrations.
+    pub migrate_up: Option<(CommandLine, Millis)>,
+    /// Tries the service.
+    pub smoke: Option<(CommandLine, Millis)>,
+}
+
+#[async_trait]
+impl ServiceCommands for ConfiguredCommands {
+    async fn migrate_up(&self, release: &Release) -> Result<String, CheckFailure> {
+        self.run("the migrations", self.migrate_up.as_ref(), release).await
+    }
+
+    async fn smoke(&self, release: &Release) -> Result<String, CheckFailure> {
+        self.run("the smoke test", self.smoke.as_ref(), release).await
+    }
+}
+
+impl ConfiguredCommands {
+    async fn run(
+        &self,
+        what: &str,
+        command: Option<&(CommandLine, Millis)>,
+        release: &Release,
+    ) -> Result<String, CheckFailure> {
+        let Some((command, time_max)) = command else {
+            return Ok(String::new());
+        };
+        let artifact = self
+            .source
+            .kept(release)
+            .await
+            .map_err(|error| CheckFailure { message: error.message, hint: error.hint })?;
+        let Artifact { folder, .. } = &artifact;
+        let placeholders = self
+            .placeholders
+            .clone()
+            .with("executable", folder.join(&self.executable).display().to_string())
+            .with("release", folder.display().to_string());
+        let words = placeholders.fill_words(command.words());
+        let shown = words.join(" ");
+        let program = Program::new(words, time_max.0)
+            .with(&placeholders.fill_values(&self.environment))
+            .with(&self.database_variable()?);
+        let failed = |why: String| CheckFailure {
+            message: format!("{what} of {release} failed: {why}"),
+            hint: Some(format!("run it yourself: {shown}")),
+        };
+        let ended = program.run().await.map_err(|error| failed(error.to_string()))?;
+        if !ended.success {
+            return Err(failed(format!("{}: {}", ended.status, ended.complaint())));
+        }
+        Ok(ended.text().lines().last().unwrap_or_default().to_owned())
+    }
+
+    /// The URL is read when it is needed and kept nowhere.
+    fn database_variable(&self) -> Result<BTreeMap<String, String>, CheckFailure> {
+        let Some(database) = &self.database else { return Ok(BTreeMap::new()) };
+        let file = self.placeholders.fill(&database.url_file);
+        let url = fs_err::read_to_string(Path::new(&file)).map_err(|error| CheckFailure {
+            message: format!("cannot read the database URL: {error}"),
+            hint: Some("`database.url_file` names a file that holds the URL and nothing else".into()),
+        })?;
+        Ok(BTreeMap::from([(database.variable.clone(), url.trim().to_owned())]))
+    }
+}

@@ -1,0 +1,2 @@
+DELETE FROM issue_terms
+WHERE issue_id = $1

@@ -1,0 +1,3 @@
+SELECT title, body
+FROM issues
+WHERE id = $1

@@ -1,0 +1,4 @@
+SELECT r.id, u.name, u.full_name, r.name, r.description, r.star_count, r.created_at
+FROM repos r
+JOIN users u ON u.id = r.owner_id
+WHERE u.name = $1 AND r.name = $2

@@ -1,0 +1,2 @@
+DELETE FROM repos
+WHERE id = $1

@@ -1,0 +1,3 @@
+INSERT INTO repos (owner_id, name, description, created_at)
+VALUES ($1, $2, $3, $4)
+RETURNING id

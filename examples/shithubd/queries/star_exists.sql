@@ -1,0 +1,3 @@
+SELECT COUNT(*)
+FROM stars
+WHERE user_id = $1 AND repo_id = $2

@@ -1,0 +1,3 @@
+SELECT COUNT(*)
+FROM stars
+WHERE repo_id = $1

@@ -1,0 +1,3 @@
+SELECT id, name, full_name, created_at
+FROM users
+WHERE name = $1

@@ -1,0 +1,40 @@
+//! What the host has and runs, read anew each time.
+
+use unship_core::protocol::HostState;
+
+use super::{Agent, Failure, prove};
+
+impl Agent {
+    /// Reads everything. A host whose child runner does not answer has no state that could be believed: what
+    /// serves there is not watched, so that is the answer.
+    pub(super) fn observe(&mut self) -> Result<HostState, Failure> {
+        let (view, exits) = self.runner.status()?;
+        let mut instances = Vec::with_capacity(view.slots.len());
+        for slot in view.slots {
+            // A release that was altered, or removed by hand, while it runs: not proved is what is true.
+            let proved = prove::proved(&mut self.store, &slot).unwrap_or(false);
+            instances.push(unship_core::protocol::Instance { proved, ..slot.instance });
+        }
+        Ok(HostState {
+            agent: env!("CARGO_PKG_VERSION").to_owned(),
+            architecture: std::env::consts::ARCH.to_owned(),
+            epoch: self.epoch.read()?,
+            releases: self.store.list()?,
+            current: self.store.current()?,
+            instances,
+            exits,
+            quarantined: self.store.quarantine_list()?,
+            disk_free_bytes: self.store.free_bytes()?,
+            memory_available_bytes: memory_available()?,
+        })
+    }
+}
+
+/// `MemAvailable` of proc(5), in bytes.
+fn memory_available() -> Result<u64, Failure> {
+    let text = fs_err::read_to_string("/proc/meminfo")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kib.map(|kib| kib.saturating_mul(1_024))
+        .ok_or_else(|| Failure::unchanged("`/proc/meminfo` does not say what is available".to_owned(), None))
+}

@@ -1,0 +1,171 @@
+//! Releases on a host's disk: `<root>/releases/<tag>/` with `files/`, `manifest.json` and `capsule.json`,
+//! read-only, put there by one rename after every byte was checked, and checked again before each start.
+//!
+//! Never follows a symlink out of a release, never copies over a file that may run, never believes a tag:
+//! what is asked for is a digest.
+
+mod error;
+mod manifest;
+mod prune;
+mod quarantine;
+mod staging;
+mod verify;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use unship_core::capsule::{Capsule, Manifest};
+use unship_core::protocol::StoredRelease;
+use unship_core::release::{Release, Tag};
+
+pub use error::StoreError;
+pub use manifest::{DEPTH_MAX, FILES_MAX, PATH_BYTES_MAX, check_manifest, manifest_of};
+pub use staging::Staging;
+
+use crate::clock;
+use crate::durable;
+
+/// The releases under a root.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    verified: verify::Cache,
+}
+
+impl Store {
+    /// The store under `root`; nothing is touched yet.
+    pub fn new(root: &Path) -> Store {
+        Store { root: root.to_owned(), verified: verify::Cache::default() }
+    }
+
+    fn releases(&self) -> PathBuf {
+        self.root.join("releases")
+    }
+
+    fn current_link(&self) -> PathBuf {
+        self.root.join("current")
+    }
+
+    fn folder_of(&self, tag: &Tag) -> PathBuf {
+        // A tag is a single harmless name; its type sees to that.
+        self.releases().join(tag.as_str())
+    }
+
+    /// The folder of a release's files: where its processes run.
+    pub fn files_of(&self, release: &Release) -> PathBuf {
+        self.folder_of(&release.tag).join("files")
+    }
+
+    /// The manifest of what is stored under `tag`, if anything is.
+    fn manifest_at(&self, tag: &Tag) -> Result<Option<Manifest>, StoreError> {
+        read_json(&self.folder_of(tag).join("manifest.json"))
+    }
+
+    /// The manifest of `release`, which must be stored with exactly its digest.
+    fn manifest_for(&self, release: &Release) -> Result<Manifest, StoreError> {
+        let Some(manifest) = self.manifest_at(&release.tag)? else {
+            return Err(StoreError::NotStored {
+                release: release.clone(),
+                path: self.folder_of(&release.tag),
+            });
+        };
+        match manifest.digest() {
+            stored if stored == release.digest => Ok(manifest),
+            stored => Err(StoreError::TagTaken { tag: release.tag.clone(), stored, asked: release.digest }),
+        }
+    }
+
+    /// The capsule of a stored release.
+    pub fn capsule(&self, release: &Release) -> Result<Capsule, StoreError> {
+        let path = self.folder_of(&release.tag).join("capsule.json");
+        let bytes = fs_err::read(&path)?;
+        Capsule::from_json(&bytes).map_err(|error| StoreError::Unreadable { path, why: error.to_string() })
+    }
+
+    /// The stored releases, oldest first. What is in the folder and is no release is left out.
+    pub fn list(&self) -> Result<Vec<StoredRelease>, StoreError> {
+        let entries = match fs_err::read_dir(self.releases()) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let name = entry?.file_name();
+            let Some(tag) = name.to_str().and_then(|name| name.parse::<Tag>().ok()) else { continue };
+            let Some(manifest) = self.manifest_at(&tag)? else { continue };
+            let written = fs_err::metadata(self.folder_of(&tag).join("manifest.json"))?.modified()?;
+            found.push((
+                written,
+                StoredRelease {
+                    release: manifest.release(),
+                    bytes: manifest.size(),
+                    published_at: clock::timestamp_of(written),
+                },
+            ));
+        }
+        found.sort_by(|(a_at, a), (b_at, b)| a_at.cmp(b_at).then_with(|| a.release.tag.cmp(&b.release.tag)));
+        Ok(found.into_iter().map(|(_, stored)| stored).collect())
+    }
+
+    /// The release that is started at boot.
+    pub fn current(&self) -> Result<Option<Release>, StoreError> {
+        let path = self.current_link();
+        let target = match fs_err::read_link(&path) {
+            Ok(target) => target,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let name = target.strip_prefix("releases").ok().and_then(Path::to_str);
+        let Some(tag) = name.and_then(|name| name.parse::<Tag>().ok()) else {
+            let why = format!("it points to `{}`, which is no stored release", target.display());
+            return Err(StoreError::Unreadable { path, why });
+        };
+        match self.manifest_at(&tag)? {
+            Some(manifest) => Ok(Some(manifest.release())),
+            None => Err(StoreError::Unreadable { path, why: format!("`{tag}` is not stored here") }),
+        }
+    }
+
+    /// Makes `release` the one that is started at boot. Answers whether that was a change.
+    pub fn set_current(&self, release: &Release) -> Result<bool, StoreError> {
+        let path = self.current_link();
+        let wanted = Path::new("releases").join(release.tag.as_str());
+        if fs_err::read_link(&path).is_ok_and(|target| target == wanted) {
+            return Ok(false);
+        }
+        durable::swap_symlink(&path, &wanted)?;
+        Ok(true)
+    }
+
+    /// Makes nothing start at boot. Answers whether that was a change.
+    pub fn clear_current(&self) -> Result<bool, StoreError> {
+        Ok(durable::remove(&self.current_link())?)
+    }
+
+    /// Free bytes where releases are stored.
+    pub fn free_bytes(&self) -> Result<u64, StoreError> {
+        let mut folder = self.root.as_path();
+        // Before the first deploy the root may not be there yet; its file system is its parent's.
+        while !folder.exists() {
+            folder = folder.parent().unwrap_or(Path::new("/"));
+        }
+        let stat = rustix::fs::statvfs(folder).map_err(io::Error::from)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+/// Reads one of unship's own JSON files; `None` when it is not there.
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreError> {
+    let bytes = match fs_err::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|error| StoreError::Unreadable { path: path.to_owned(), why: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! What /proc says of processes.
+
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+
+/// The most processes that are looked at when one is searched by its environment.
+const PROCESSES_MAX: usize = 100_000;
+
+/// When a process was started, in clock ticks since boot. With the pid and the boot it names a process for
+/// good; an exec does not change it.
+pub(super) fn start_ticks(pid: u32) -> io::Result<u64> {
+    let stat = fs_err::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The second field is the program's name in parentheses and may hold anything, so count from its end;
+    // the start time is field 22 of proc(5), the twentieth after the name.
+    let ticks = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19)?.parse().ok());
+    ticks.ok_or_else(|| io::Error::other(format!("`/proc/{pid}/stat` has no start time")))
+}
+
+/// Whether the process is there, ended ones that nobody waited for included.
+pub(super) fn exists(pid: u32) -> bool {
+    std::path::Path::new(&format!("/proc/{pid}")).exists()
+}
+
+/// The identity of this boot of the machine.
+pub(super) fn boot_id() -> io::Result<String> {
+    Ok(fs_err::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+/// The processes of one invocation.
+#[derive(Debug, Default)]
+pub(super) struct Invocation {
+    /// The instance itself, which leads its group.
+    pub(super) leader: Option<u32>,
+    /// It and what inherited its environment.
+    pub(super) all: Vec<u32>,
+}
+
+/// The living processes that were started with `UNSHIP_INVOCATION=invocation`.
+pub(super) fn of_invocation(invocation: &str) -> Invocation {
+    let mut found = Invocation::default();
+    let wanted = format!("UNSHIP_INVOCATION={invocation}");
+    let Ok(entries) = fs_err::read_dir("/proc") else { return found };
+    let pids =
+        entries.take(PROCESSES_MAX).filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    for pid in pids {
+        let environment = fs_err::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        if environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes()) {
+            if leads_group(pid) {
+                found.leader = Some(pid);
+            }
+            found.all.push(pid);
+        }
+    }
+    found
+}
+
+fn leads_group(pid: u32) -> bool {
+    let group = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+        .and_then(|pid| rustix::process::getpgid(Some(pid)).ok());
+    group.is_some_and(|group| u32::try_from(group.as_raw_nonzero().get()) == Ok(pid))
+}
+
+/// The numbers of the process's descriptors that are sockets.
+pub(super) fn sockets(pid: u32) -> io::Result<Vec<i32>> {
+    let mut found = Vec::new();
+    for entry in fs_err::read_dir(format!("/proc/{pid}/fd"))? {
+        let entry = entry?;
+        let is_socket =
+            fs_err::read_link(entry.path()).is_ok_and(|to| to.as_os_str().as_bytes().starts_with(b"socket:"));
+        if let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok())
+            && is_socket
+        {
+            found.push(number);
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}

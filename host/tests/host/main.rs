@@ -1,0 +1,4 @@
+//! The host crate as a whole: a real agent, a real child runner, real processes and sockets.
+
+mod flip;
+mod support;
