@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod database;
 pub mod flow;
 pub mod gather;
 pub mod ledger;

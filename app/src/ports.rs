@@ -10,7 +10,10 @@ use unship_core::history::MarkEntry;
 use unship_core::journal::Entry;
 use unship_core::protocol::{Envelope, Holder, HostReply};
 use unship_core::release::{HostName, Release, RunId, Tag};
+use unship_core::schema::Catalog;
 use unship_core::time::Timestamp;
+use unship_core::tools::Migration;
+use unship_core::verdict::StepRun;
 
 /// The time of day, for the journal and for people.
 pub trait Clock: Send + Sync {
@@ -237,4 +240,27 @@ pub struct Target {
     pub smokes: bool,
     /// How many releases to keep besides the current one and the one to go back to.
     pub keep_releases: usize,
+}
+
+/// A throwaway database on which migrations are run one after the other.
+#[async_trait]
+pub trait Shadow: Send {
+    /// Runs the up, the down and the up again, and reads the catalog after each. Afterwards the database is
+    /// where the up left it. An error means that the shadow itself is of no use any more.
+    async fn step(&mut self, migration: &Migration) -> Result<StepRun, ShadowFailure>;
+    /// Runs the downs of the given migrations, newest first, and gives the catalog after them; nothing if one
+    /// did not run. Afterwards the database is where it was.
+    async fn undo_together(&mut self, newest_first: &[&Migration]) -> Result<Option<Catalog>, ShadowFailure>;
+    /// Which database it is: `PostgreSQL 17.10`.
+    fn name(&self) -> String;
+}
+
+/// The throwaway database failed, not a migration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ShadowFailure {
+    /// What went wrong.
+    pub message: String,
+    /// What to run or give.
+    pub hint: Option<String>,
 }
