@@ -12,6 +12,7 @@ mod resume;
 mod rollback;
 mod run_output;
 mod site;
+mod sqlite_shadow;
 mod status;
 mod supervise;
 
@@ -49,6 +50,7 @@ enum Command {
     Quarantine(quarantine::Args),
     Supervise(supervise::Args),
     Completions(completions::Args),
+    SqliteShadow(sqlite_shadow::Args),
 }
 
 /// Reads the arguments, runs the verb, prints what went wrong, and gives the exit status.
@@ -74,6 +76,7 @@ fn run(command: Command, output: &mut Output) -> Result<ExitCode, CliError> {
         Command::Quarantine(args) => quarantine::run(&args, output),
         Command::Supervise(args) => supervise::run(&args, output),
         Command::Completions(args) => completions::run(&args, output),
+        Command::SqliteShadow(args) => sqlite_shadow::run(&args),
     }
 }
 
