@@ -3,6 +3,7 @@
 //! The database lives in memory. Every script runs on a connection of its own, as it would in a run of its
 //! tool, so nothing that one script sets reaches the next.
 
+use std::borrow::Cow;
 use std::io::{BufRead as _, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
@@ -163,7 +164,7 @@ impl Run<'_> {
                 fail(line, format!("stopped: not done after {} ms", time.as_millis()), None)
             }
             sqlx::Error::Database(database) => {
-                fail(line, database.message().to_owned(), database.code().map(|code| code.into_owned()))
+                fail(line, database.message().to_owned(), database.code().map(Cow::into_owned))
             }
             other => fail(line, other.to_string(), None),
         };
