@@ -1,4 +1,6 @@
-//! The only file that names concrete backends: from a configuration to a [`World`].
+//! The only place that names concrete backends: from a configuration to a [`World`].
+
+pub mod sandbox;
 
 mod shadow;
 
@@ -152,6 +154,13 @@ impl Site {
             ready_ms_max: self.config.limits.ready.0,
             drain_ms_max: self.config.limits.drain.0,
         }
+    }
+
+    /// This machine as a host, with an agent of its own: looking at it waits for no other.
+    pub fn own_host(&self) -> Result<Host, WireError> {
+        let name = self.environment.hosts.first().clone();
+        let transport = InProcess::open(name.clone(), self.host_paths())?;
+        Ok(Host { name, transport: Arc::new(transport) })
     }
 
     /// Opens everything that flows act through.

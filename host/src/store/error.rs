@@ -188,17 +188,17 @@ impl StoreError {
     /// What can be run to see or mend it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            StoreError::TagTaken { .. } => Some("give the new artifact a tag of its own".to_owned()),
+            StoreError::TagTaken { tag, .. } => {
+                Some(format!("give the new artifact a tag of its own: {tag} names another one already"))
+            }
             StoreError::NotStored { release, .. } => {
                 Some(format!("stage it with `unship deploy {}`", release.tag))
             }
-            StoreError::NoRoom { path, .. } => {
-                Some(format!("free space there: `df {0}`, `du -sh {0}/*`", path.display()))
-            }
+            StoreError::NoRoom { path, .. } => Some(format!("free space there: `df {}`", path.display())),
             StoreError::DiskFull { path, .. } => {
                 let folder = path.parent().unwrap_or(path);
                 Some(format!(
-                    "free space, see `df {}`, and ask again: what was staged is kept and is continued",
+                    "free space there: `df {}`; what was staged is kept and is continued",
                     folder.display()
                 ))
             }
