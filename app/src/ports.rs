@@ -76,6 +76,9 @@ pub enum LedgerError {
         /// Who.
         holder: Box<Holder>,
     },
+    /// The run does without a ledger.
+    #[error("the ledger was not asked")]
+    NotAsked,
     /// The run lost its lease to another.
     #[error("the lease of run {run} is gone")]
     Lost {

@@ -17,6 +17,7 @@ mod resume;
 mod rollback;
 mod run_output;
 mod site;
+mod sqlite_shadow;
 mod status;
 mod supervise;
 
@@ -61,6 +62,7 @@ enum Command {
     Ledger(log::Ledger),
     Supervise(supervise::Args),
     Completions(completions::Args),
+    SqliteShadow(sqlite_shadow::Args),
 }
 
 /// Reads the arguments, runs the verb, prints what went wrong, and gives the exit status.
@@ -100,6 +102,7 @@ fn run(command: Command, output: &mut Output) -> Result<ExitCode, CliError> {
         Command::Ledger(args) => log::ledger(&args, output),
         Command::Supervise(args) => supervise::run(&args, output),
         Command::Completions(args) => completions::run(&args, output),
+        Command::SqliteShadow(args) => sqlite_shadow::run(&args),
     }
 }
 

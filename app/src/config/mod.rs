@@ -64,6 +64,9 @@ pub struct Service {
     pub name: ServiceName,
     /// A command that prints the tag that the artifact was built from.
     pub version: Option<CommandLine>,
+    /// It has no database of its own, so that there is no schema to ask about.
+    #[serde(default)]
+    pub stateless: bool,
 }
 
 /// The units: at least one, with names of their own.

@@ -7,7 +7,7 @@ use unship_core::release::{Release, RunId, Tag};
 
 use super::FlowError;
 use super::deploy::highest_epoch;
-use super::observe::{observe, serves_well, serving};
+use super::observe::{observe, serves_well, serving, verify};
 use super::run::Prepared;
 use super::schema::{Schema, compare};
 use crate::ports::World;
@@ -37,7 +37,7 @@ impl Mode {
             Mode::AuthRegression => "auth regression",
             Mode::DataCorruption => "data corruption",
             Mode::Degraded => "degraded",
-            Mode::Unsure => "not known",
+            Mode::Unsure => "mode not given",
         }
     }
 
@@ -117,6 +117,7 @@ pub async fn plan(world: &World, run: RunId, request: &Request) -> Result<Propos
         hosts,
     };
     let plan = plan::rollback(&facts)?;
+    verify(world, &run, &facts.hosts, &facts.target).await?;
     let failing = bad.as_ref().unwrap_or(&facts.target);
     Ok(Proposal {
         failure: facts.hosts.iter().map(|host| health(host, failing)).collect(),

@@ -264,7 +264,7 @@ impl<'a> Run<'a> {
         }
         let released = self.world.ledger.release(&run).await;
         for error in [told, released].into_iter().filter_map(Result::err) {
-            self.world.progress.note(&format!("{error}; the journal is complete and is merged later"));
+            self.world.progress.note(&format!("{error}; this run is in its journal and is merged later"));
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use unship_core::tools::{Tool, about};
 
 use crate::database::shadow::Limits as ShadowLimits;
-use crate::database::shadow::postgres::{Binaries, Cluster, PostgresShadow, Server};
+use crate::database::shadow::postgres::{Binaries, Cluster, OwnTable, PostgresShadow, Server};
 use crate::ports::{Shadow, ShadowFailure};
 
 /// Where the throwaway database comes from.
@@ -28,7 +28,15 @@ pub async fn shadow(choice: &ShadowChoice, tool: Tool) -> Result<Box<dyn Shadow>
             Server::Throwaway(Cluster::start(binaries, &choice.limits).await?)
         }
     };
-    let own_tables = about(tool).table.iter().map(|table| table.name.to_owned()).collect();
-    let shadow = PostgresShadow::open(Arc::new(server), choice.limits, own_tables).await?;
+    let own_tables: Vec<OwnTable> = about(tool)
+        .table
+        .iter()
+        .map(|table| OwnTable {
+            name: table.name.to_owned(),
+            // A fixed name of lower-case letters; nothing in it needs quotes.
+            create: table.create_postgres.replace("{table}", table.name),
+        })
+        .collect();
+    let shadow = PostgresShadow::open(Arc::new(server), choice.limits, &own_tables).await?;
     Ok(Box::new(shadow))
 }

@@ -108,7 +108,7 @@ impl Converging<'_> {
             Flip::Overlap => self.spec.drain_ms_max,
             Flip::StopFirst => self.spec.drain_ms_max.min(HARMFUL_DRAIN_MS_MAX),
         };
-        (self.view, _) = self.agent.runner.status()?;
+        self.view = self.agent.runner.view()?;
         let began = Instant::now();
         // A reboot must not bring back what was stopped on purpose.
         if self.agent.store.clear_current()? {
@@ -126,7 +126,7 @@ impl Converging<'_> {
         }
         self.agent.store.verify(target)?;
         self.did(began, format!("verify {target}"));
-        (self.view, _) = self.agent.runner.status()?;
+        self.view = self.agent.runner.view()?;
         Ok(())
     }
 

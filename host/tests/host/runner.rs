@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use unship_core::protocol::*;
+use unship_host::supervise::SuperviseOptions;
 
 use crate::support::{Host, unit};
 
@@ -129,7 +130,7 @@ fn a_taken_address_is_told() {
         root: host.paths.root.clone(),
         runtime: host.folder.path().join("second/run"),
     };
-    let error = unship_host::supervise::run(&paths, other, Default::default()).expect_err("taken");
+    let error = unship_host::supervise::run(&paths, other, SuperviseOptions::default()).expect_err("taken");
     assert!(error.to_string().contains("unit `other` cannot listen on `127.0.0.1:"), "{error}");
 }
 
