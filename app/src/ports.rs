@@ -13,7 +13,7 @@ use unship_core::release::{HostName, Release, RunId, Tag};
 use unship_core::schema::Catalog;
 use unship_core::time::Timestamp;
 use unship_core::tools::Migration;
-use unship_core::verdict::StepRun;
+use unship_core::verdict::{RunFailure, StepRun};
 
 /// The time of day, for the journal and for people.
 pub trait Clock: Send + Sync {
@@ -48,6 +48,9 @@ pub trait Ledger: Send + Sync {
     async fn renew(&self, run: &RunId) -> Result<(), LedgerError>;
     /// Gives the lease back.
     async fn release(&self, run: &RunId) -> Result<(), LedgerError>;
+    /// Takes the lease from whoever has it and leaves it free; who that was. The hosts keep the one who lost
+    /// it from acting as soon as another run claims them.
+    async fn take(&self) -> Result<Option<Holder>, LedgerError>;
     /// Who has the lease, if anybody.
     async fn holder(&self) -> Result<Option<Holder>, LedgerError>;
     /// Adds a run's entries; those that are there already are left as they are.
@@ -60,6 +63,8 @@ pub trait Ledger: Send + Sync {
     async fn mark(&self, mark: &MarkEntry) -> Result<(), LedgerError>;
     /// All marks, in the order in which they were made.
     async fn marks(&self) -> Result<Vec<MarkEntry>, LedgerError>;
+    /// Reads everything and says what is damaged; nothing when all is well.
+    async fn verify(&self) -> Result<Vec<String>, LedgerError>;
 }
 
 /// Why the ledger did not do what was asked.
@@ -71,6 +76,9 @@ pub enum LedgerError {
         /// Who.
         holder: Box<Holder>,
     },
+    /// The run does without a ledger.
+    #[error("the ledger was not asked")]
+    NotAsked,
     /// The run lost its lease to another.
     #[error("the lease of run {run} is gone")]
     Lost {
@@ -248,11 +256,15 @@ pub trait Shadow: Send {
     /// Runs the up, the down and the up again, and reads the catalog after each. Afterwards the database is
     /// where the up left it. An error means that the shadow itself is of no use any more.
     async fn step(&mut self, migration: &Migration) -> Result<StepRun, ShadowFailure>;
+    /// Runs only the up.
+    async fn apply(&mut self, migration: &Migration) -> Result<Result<(), RunFailure>, ShadowFailure>;
     /// Runs the downs of the given migrations, newest first, and gives the catalog after them; nothing if one
     /// did not run. Afterwards the database is where it was.
     async fn undo_together(&mut self, newest_first: &[&Migration]) -> Result<Option<Catalog>, ShadowFailure>;
     /// Which database it is: `PostgreSQL 17.10`.
     fn name(&self) -> String;
+    /// Throws it away.
+    async fn close(self: Box<Self>) -> Result<(), ShadowFailure>;
 }
 
 /// The throwaway database failed, not a migration.

@@ -7,7 +7,7 @@ use unship_core::plan::HostFacts;
 use unship_core::protocol::{Holder, HostState};
 use unship_core::release::{HostName, Release, RunId};
 
-use super::observe::{observe, serves_only, serving};
+use super::observe::{host_serves_well, observe, serving};
 use super::{FlowError, unfinished};
 use crate::ports::World;
 
@@ -58,7 +58,7 @@ pub async fn status(world: &World, run: RunId) -> Result<Status, FlowError> {
 
 fn host_status(facts: HostFacts, units: usize) -> HostStatus {
     let trouble = match &facts.state.current {
-        Some(current) => serves_only(&facts.state, current, units).err(),
+        Some(current) => host_serves_well(&facts.state, current, units).err(),
         None => Some("it serves nothing".into()),
     };
     HostStatus { host: facts.host, trouble, state: facts.state }

@@ -173,7 +173,7 @@ impl Reading {
     }
 
     /// Is there an object at this address?
-    pub(super) fn knows(&self, unit: Unit, oid: u32) -> bool {
+    fn knows(&self, unit: Unit, oid: u32) -> bool {
         self.keys.contains_key(&(unit, oid))
     }
 }

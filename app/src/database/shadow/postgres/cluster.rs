@@ -43,6 +43,7 @@ pub struct Cluster {
     pub binaries: Binaries,
     directory: PathBuf,
     password: String,
+    token: String,
     watchdog: Child,
 }
 
@@ -67,6 +68,14 @@ impl Server {
             Self::Given(options) => {
                 options.as_ref().clone().database(database).options(SESSION).disable_statement_logging()
             }
+        }
+    }
+
+    /// The word that lets single statements be run by a superuser; none on a server that is not ours.
+    pub(super) fn token(&self) -> Option<&str> {
+        match self {
+            Self::Throwaway(cluster) => Some(&cluster.token),
+            Self::Given(_) => None,
         }
     }
 
@@ -111,9 +120,15 @@ impl Cluster {
             return Err(error);
         }
         let watchdog = launch(&binaries, &directory, account, limits).map_err(ShadowError::Directory)?;
-        let cluster = Self { binaries, directory, password, watchdog };
+        let token = random_word().map_err(ShadowError::Directory)?;
+        let cluster = Self { binaries, directory, password, token, watchdog };
         cluster.wait_until_ready().await?;
         Ok(cluster)
+    }
+
+    /// Where its socket is, for clients other than ours.
+    pub fn socket_directory(&self) -> &Path {
+        &self.directory
     }
 
     fn options(&self, role: &str, database: &str) -> PgConnectOptions {

@@ -21,6 +21,8 @@ pub enum ShadowError {
     NotStarted { waited_ms: u64, log: String },
     #[error("`--shadow-url` is no PostgreSQL address: {0}")]
     Url(#[source] sqlx::Error),
+    #[error("the tool's own table `{table}` cannot be made: {why}")]
+    OwnTable { table: String, why: String },
     #[error("the shadow database cannot be used: {0}")]
     Database(#[from] sqlx::Error),
 }
@@ -34,7 +36,11 @@ impl ShadowError {
             }
             Self::NoAccount => Some("run `unship` as an ordinary user, or give `--shadow-url URL`"),
             Self::Url(_) => Some("write it as `postgres://user:password@host:5432/postgres`"),
-            Self::Directory(_) | Self::Initdb { .. } | Self::NotStarted { .. } | Self::Database(_) => None,
+            Self::Directory(_)
+            | Self::Initdb { .. }
+            | Self::NotStarted { .. }
+            | Self::OwnTable { .. }
+            | Self::Database(_) => None,
         }
     }
 }

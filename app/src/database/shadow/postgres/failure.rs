@@ -23,11 +23,26 @@ pub struct Failure {
 pub enum Lack {
     /// A role of this name.
     Role(String),
-    /// A superuser, to create this extension.
-    ExtensionRight(String),
     /// The files of this extension: there is no giving, only leaving it out.
     Extension(String),
+    /// A superuser, for one kind of statement.
+    Superuser(Privileged),
 }
+
+/// Statements that only a superuser may run and that stay inside the database.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Privileged {
+    CreateExtension(String),
+    /// Switching the triggers of constraints off and on.
+    SystemTriggers,
+    /// Writing to a system catalog.
+    Catalog(String),
+    EventTrigger,
+    PublicationOfAll,
+}
+
+/// System catalogs that migrations write to and that say nothing about who may do what.
+const WRITABLE_CATALOGS: [&str; 5] = ["pg_attribute", "pg_constraint", "pg_enum", "pg_index", "pg_trigger"];
 
 impl Failure {
     pub(super) fn of(error: &sqlx::Error, piece: usize) -> Self {
@@ -71,12 +86,12 @@ impl Failure {
 
     /// What would help, told from PostgreSQL's words (`lc_messages` is C).
     pub fn lack(&self) -> Option<Lack> {
+        if self.has_code("42501") {
+            return self.lacks_superuser().map(Lack::Superuser);
+        }
         let quoted = self.message.split('"').nth(1).map(str::to_owned)?;
         match self.code.as_deref()? {
             "42704" if self.message.starts_with("role \"") => Some(Lack::Role(quoted)),
-            "42501" if self.message.starts_with("permission denied to create extension") => {
-                Some(Lack::ExtensionRight(quoted))
-            }
             "0A000" | "58P01" if self.message.starts_with("extension \"") => Some(Lack::Extension(quoted)),
             // Up to PostgreSQL 16: could not open extension control file "/usr/share/.../postgis.control"
             "58P01" | "0A000" if self.message.contains("extension control file") => {
@@ -85,5 +100,23 @@ impl Failure {
             }
             _ => None,
         }
+    }
+
+    fn lacks_superuser(&self) -> Option<Privileged> {
+        let message = self.message.as_str();
+        if message.ends_with("is a system trigger") {
+            return Some(Privileged::SystemTriggers);
+        }
+        if message.starts_with("permission denied to create event trigger") {
+            return Some(Privileged::EventTrigger);
+        }
+        if message.starts_with("must be superuser to create FOR ALL TABLES publication") {
+            return Some(Privileged::PublicationOfAll);
+        }
+        if message.starts_with("permission denied to create extension") {
+            return message.split('"').nth(1).map(|name| Privileged::CreateExtension(name.to_owned()));
+        }
+        let table = message.strip_prefix("permission denied for table ")?;
+        WRITABLE_CATALOGS.contains(&table).then(|| Privileged::Catalog(table.to_owned()))
     }
 }

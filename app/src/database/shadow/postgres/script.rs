@@ -4,7 +4,8 @@ use unship_core::sql::{self, MetaEffect};
 use unship_core::tools::{Script, Tool};
 use unship_core::verdict::RunFailure;
 
-use super::failure::Failure;
+use super::failure::{Failure, Privileged};
+use super::privileged;
 use super::session::Piece;
 use crate::database::shadow::Limits;
 
@@ -85,12 +86,47 @@ impl Prepared {
         })
     }
 
+    /// Does it take transactions into its own hands?
+    pub fn controls_transactions(&self) -> bool {
+        self.inside_transaction().pieces != self.pieces
+    }
+
     /// Without the statements that create, comment on or alter one extension.
     pub fn without_extension(&self, extension: &str) -> Self {
         self.without(|words| {
             let Some(at) = words.iter().take(3).position(|word| word == "EXTENSION") else { return false };
             words[at..].iter().take(5).any(|word| word.eq_ignore_ascii_case(extension))
         })
+    }
+
+    /// With the statements of one kind given to a superuser; none if there is no such statement.
+    pub fn elevated(&self, wanted: &Privileged) -> Option<Self> {
+        let mut next = Self { pieces: Vec::new(), lines: Vec::new(), ..self.clone() };
+        let mut found = false;
+        for (piece, line) in self.pieces.iter().zip(&self.lines) {
+            let cut = match piece {
+                Piece::Sql(text) => privileged::cut(text, wanted),
+                Piece::Copy { .. } | Piece::Elevated(_) => None,
+            };
+            let Some(cut) = cut else {
+                next.pieces.push(piece.clone());
+                next.lines.push(*line);
+                continue;
+            };
+            found = true;
+            let mut line = *line;
+            for (for_superuser, text) in cut {
+                next.lines.push(line);
+                line += newlines(&text);
+                next.pieces.push(if for_superuser { Piece::Elevated(text) } else { Piece::Sql(text) });
+            }
+        }
+        found.then_some(next)
+    }
+
+    /// Was one text cut in several, that should still happen all or not at all?
+    pub fn was_cut(&self) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, Piece::Elevated(_)))
     }
 
     /// Puts blanks where `unwanted` statements stood, so that positions stay true.
@@ -141,7 +177,7 @@ impl Prepared {
         let start = self.lines.get(failure.piece).copied();
         let text = match self.pieces.get(failure.piece) {
             Some(Piece::Sql(text)) => text.as_str(),
-            Some(Piece::Copy { statement, .. }) => statement.as_str(),
+            Some(Piece::Copy { statement, .. } | Piece::Elevated(statement)) => statement.as_str(),
             None => "",
         };
         let before: String = text.chars().take(failure.position.unwrap_or(1).saturating_sub(1)).collect();

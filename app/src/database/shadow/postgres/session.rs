@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
-use super::ShadowError;
 use super::cluster::Server;
-use super::failure::{Failure, Lack};
+use super::failure::Failure;
 use super::guard::{Guard, Stop};
+use super::{ShadowError, gateway};
 use crate::database::shadow::Limits;
 
 /// The role that runs migrations in a throwaway cluster.
@@ -25,6 +25,8 @@ pub enum Piece {
     Sql(String),
     /// `COPY ... FROM STDIN` and its rows.
     Copy { statement: String, data: String },
+    /// One statement that was looked at and that a superuser runs.
+    Elevated(String),
 }
 
 /// One shadow database, and clones of it while one is entered.
@@ -77,6 +79,11 @@ impl Session {
         };
         let main = session.main.clone();
         session.create_database(&main, None).await?;
+        if let Some(token) = session.server.token() {
+            let mut admin = session.server.admin(&main).connect().await?;
+            gateway::make(&mut admin, token).await?;
+            admin.close().await?;
+        }
         Ok(session)
     }
 
@@ -147,8 +154,9 @@ impl Session {
         let process = *process;
         let mut guard = Guard::new(self.deadline, self.server.data_directory(), self.limits.disk_bytes_max);
         let mut stopped: Option<Stop> = None;
+        let token = self.server.token().unwrap_or_default();
         let ended = {
-            let mut work = pin!(send(conn, piece));
+            let mut work = pin!(send(conn, piece, token));
             tokio::select! {
                 ended = &mut work => Some(ended),
                 why = guard.tripped() => {
@@ -202,18 +210,13 @@ impl Session {
         }
     }
 
-    /// Gives a script what it lacks. False if that cannot be given.
-    pub async fn provide(&mut self, lack: &Lack) -> Result<bool, ShadowError> {
-        match lack {
-            Lack::Role(role) => self.make_role(role).await,
-            Lack::ExtensionRight(extension) if self.server.is_throwaway() => {
-                self.make_extension(extension).await
-            }
-            Lack::ExtensionRight(_) | Lack::Extension(_) => Ok(false),
-        }
+    /// Is there a way to have single statements run by a superuser?
+    pub fn can_elevate(&self) -> bool {
+        self.server.is_throwaway()
     }
 
-    async fn make_role(&mut self, role: &str) -> Result<bool, ShadowError> {
+    /// Makes a role that a script names; false if that cannot be.
+    pub async fn make_role(&mut self, role: &str) -> Result<bool, ShadowError> {
         let runner = self.role.clone();
         let made = self.as_admin("SELECT format('CREATE ROLE %I NOLOGIN', $1)", &[role]).await.is_ok()
             && self.as_admin("SELECT format('GRANT %I TO %I', $1, $2)", &[role, &runner]).await.is_ok();
@@ -221,29 +224,6 @@ impl Session {
             self.roles_made.push(role.to_owned());
         }
         Ok(made)
-    }
-
-    /// Creates an extension as superuser and hands it to the role that runs migrations. Only PostgreSQL's own
-    /// extensions that stay inside the server; the others are not on the list.
-    async fn make_extension(&mut self, extension: &str) -> Result<bool, ShadowError> {
-        if !HARMLESS_EXTENSIONS.contains(&extension) {
-            return Ok(false);
-        }
-        let database = self.clone.clone().unwrap_or_else(|| self.main.clone());
-        let mut admin = self.server.admin(&database).connect().await?;
-        let made =
-            ask(&mut admin, "SELECT format('CREATE EXTENSION IF NOT EXISTS %I CASCADE', $1)", &[extension])
-                .await;
-        if made.is_ok() {
-            sqlx::raw_sql("SET allow_system_table_mods = on").execute(&mut admin).await?;
-            sqlx::query("UPDATE pg_extension SET extowner = $2::regrole WHERE extname = $1")
-                .bind(extension)
-                .bind(&self.role)
-                .execute(&mut admin)
-                .await?;
-        }
-        admin.close().await?;
-        Ok(made.is_ok())
     }
 
     /// Copies the database as it is and works in the copy from here on.
@@ -305,22 +285,6 @@ impl Session {
     }
 }
 
-/// Extensions that PostgreSQL ships, that are not marked as trusted, and that reach nothing outside.
-const HARMLESS_EXTENSIONS: [&str; 12] = [
-    "amcheck",
-    "bloom",
-    "earthdistance",
-    "intagg",
-    "pageinspect",
-    "pg_buffercache",
-    "pg_freespacemap",
-    "pg_prewarm",
-    "pg_stat_statements",
-    "pg_visibility",
-    "pgrowlocks",
-    "pgstattuple",
-];
-
 async fn ask(conn: &mut PgConnection, statement: &'static str, names: &[&str]) -> Result<(), sqlx::Error> {
     let mut query = sqlx::query_scalar::<_, String>(statement);
     for name in names {
@@ -346,7 +310,7 @@ async fn make_runner(admin: &mut PgConnection, major: u32) -> Result<(), ShadowE
     Ok(())
 }
 
-async fn send(conn: &mut PgConnection, piece: &Piece) -> Result<(), sqlx::Error> {
+async fn send(conn: &mut PgConnection, piece: &Piece, token: &str) -> Result<(), sqlx::Error> {
     match piece {
         // The text is what is to be tried out; that is what this database is for.
         Piece::Sql(sql) => sqlx::raw_sql(AssertSqlSafe(sql.as_str())).execute(conn).await.map(drop),
@@ -355,6 +319,7 @@ async fn send(conn: &mut PgConnection, piece: &Piece) -> Result<(), sqlx::Error>
             copy.send(data.as_bytes()).await?;
             copy.finish().await.map(drop)
         }
+        Piece::Elevated(statement) => gateway::run(conn, token, statement).await,
     }
 }
 

@@ -258,7 +258,16 @@ impl Shadow for SqliteShadow {
         Ok(undone)
     }
 
+    async fn apply(&mut self, migration: &Migration) -> Result<Result<(), RunFailure>, ShadowFailure> {
+        Ok(self.up(migration, &mut Vec::new()).await?.map(|_| ()))
+    }
+
     fn name(&self) -> String {
         "SQLite".to_owned()
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), ShadowFailure> {
+        // The process and its folder go with the value.
+        Ok(())
     }
 }
