@@ -5,7 +5,9 @@
 
 pub mod cli;
 pub mod config;
+pub mod database;
 pub mod flow;
+pub mod gather;
 pub mod ledger;
 pub mod load;
 pub mod placeholders;

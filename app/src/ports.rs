@@ -10,7 +10,10 @@ use unship_core::history::MarkEntry;
 use unship_core::journal::Entry;
 use unship_core::protocol::{Envelope, Holder, HostReply};
 use unship_core::release::{HostName, Release, RunId, Tag};
+use unship_core::schema::Catalog;
 use unship_core::time::Timestamp;
+use unship_core::tools::Migration;
+use unship_core::verdict::{RunFailure, StepRun};
 
 /// The time of day, for the journal and for people.
 pub trait Clock: Send + Sync {
@@ -45,6 +48,9 @@ pub trait Ledger: Send + Sync {
     async fn renew(&self, run: &RunId) -> Result<(), LedgerError>;
     /// Gives the lease back.
     async fn release(&self, run: &RunId) -> Result<(), LedgerError>;
+    /// Takes the lease from whoever has it and leaves it free; who that was. The hosts keep the one who lost
+    /// it from acting as soon as another run claims them.
+    async fn take(&self) -> Result<Option<Holder>, LedgerError>;
     /// Who has the lease, if anybody.
     async fn holder(&self) -> Result<Option<Holder>, LedgerError>;
     /// Adds a run's entries; those that are there already are left as they are.
@@ -57,6 +63,8 @@ pub trait Ledger: Send + Sync {
     async fn mark(&self, mark: &MarkEntry) -> Result<(), LedgerError>;
     /// All marks, in the order in which they were made.
     async fn marks(&self) -> Result<Vec<MarkEntry>, LedgerError>;
+    /// Reads everything and says what is damaged; nothing when all is well.
+    async fn verify(&self) -> Result<Vec<String>, LedgerError>;
 }
 
 /// Why the ledger did not do what was asked.
@@ -68,6 +76,9 @@ pub enum LedgerError {
         /// Who.
         holder: Box<Holder>,
     },
+    /// The run does without a ledger.
+    #[error("the ledger was not asked")]
+    NotAsked,
     /// The run lost its lease to another.
     #[error("the lease of run {run} is gone")]
     Lost {
@@ -237,4 +248,31 @@ pub struct Target {
     pub smokes: bool,
     /// How many releases to keep besides the current one and the one to go back to.
     pub keep_releases: usize,
+}
+
+/// A throwaway database on which migrations are run one after the other.
+#[async_trait]
+pub trait Shadow: Send {
+    /// Runs the up, the down and the up again, and reads the catalog after each. Afterwards the database is
+    /// where the up left it. An error means that the shadow itself is of no use any more.
+    async fn step(&mut self, migration: &Migration) -> Result<StepRun, ShadowFailure>;
+    /// Runs only the up.
+    async fn apply(&mut self, migration: &Migration) -> Result<Result<(), RunFailure>, ShadowFailure>;
+    /// Runs the downs of the given migrations, newest first, and gives the catalog after them; nothing if one
+    /// did not run. Afterwards the database is where it was.
+    async fn undo_together(&mut self, newest_first: &[&Migration]) -> Result<Option<Catalog>, ShadowFailure>;
+    /// Which database it is: `PostgreSQL 17.10`.
+    fn name(&self) -> String;
+    /// Throws it away.
+    async fn close(self: Box<Self>) -> Result<(), ShadowFailure>;
+}
+
+/// The throwaway database failed, not a migration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ShadowFailure {
+    /// What went wrong.
+    pub message: String,
+    /// What to run or give.
+    pub hint: Option<String>,
 }

@@ -140,7 +140,7 @@ impl Program {
 async fn tail(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
     let mut kept = Vec::new();
     let Some(mut stream) = stream else { return kept };
-    let mut buffer = [0; 8192];
+    let mut buffer = vec![0; 8192];
     while let Ok(count @ 1..) = stream.read(&mut buffer).await {
         kept.extend_from_slice(buffer.get(..count).unwrap_or_default());
         if kept.len() > 2 * OUTPUT_BYTES_MAX {

@@ -1,4 +1,8 @@
-//! The only file that names concrete backends: from a configuration to a [`World`].
+//! The only place that names concrete backends: from a configuration to a [`World`].
+
+pub mod sandbox;
+
+mod shadow;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,13 +15,16 @@ use unship_host::agent::AgentError;
 use unship_host::agent::HostPaths;
 
 use crate::config::{Config, ConfigError, Environment};
-use crate::ledger::{JournalFolder, LocalLedger};
+use crate::ledger::{BlindLedger, JournalFolder, LocalLedger};
 use crate::placeholders::Placeholders;
-use crate::ports::{Clock, Host, JournalFailure, LedgerError, Progress, Source, Target, World};
+use crate::ports::{Clock, Host, JournalFailure, Ledger, LedgerError, Progress, Source, Target, World};
 use crate::probe::HttpProber;
 use crate::service_commands::ConfiguredCommands;
 use crate::source::{Depot, GitSource};
 use crate::transport::InProcess;
+
+pub use crate::database::shadow::Limits as ShadowLimits;
+pub use shadow::{ShadowChoice, shadow};
 
 /// Why the world could not be set up. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +51,15 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp(jiff::Timestamp::now().as_millisecond())
     }
+}
+
+/// Whether a command can do without the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LedgerUse {
+    /// It cannot.
+    Required,
+    /// The operator said that it must.
+    BreakGlass,
 }
 
 /// A configuration with the environment that is acted on.
@@ -140,11 +156,21 @@ impl Site {
         }
     }
 
+    /// This machine as a host, with an agent of its own: looking at it waits for no other.
+    pub fn own_host(&self) -> Result<Host, WireError> {
+        let name = self.environment.hosts.first().clone();
+        let transport = InProcess::open(name.clone(), self.host_paths())?;
+        Ok(Host { name, transport: Arc::new(transport) })
+    }
+
     /// Opens everything that flows act through.
-    pub async fn world(&self, progress: Arc<dyn Progress>) -> Result<World, WireError> {
+    pub async fn world(&self, progress: Arc<dyn Progress>, ledger: LedgerUse) -> Result<World, WireError> {
         let folder = self.ledger_folder();
-        let journals = JournalFolder::open(&folder.join("journal"))?;
-        let ledger = LocalLedger::open(&folder.join("ledger.sqlite")).await?;
+        let journals = self.journals(&folder.join("journal"), ledger, progress.as_ref())?;
+        let ledger: Arc<dyn Ledger> = match ledger {
+            LedgerUse::Required => Arc::new(LocalLedger::open(&folder.join("ledger.sqlite")).await?),
+            LedgerUse::BreakGlass => Arc::new(BlindLedger),
+        };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let depot = Depot::at(&folder.join("depot"));
         let source: Arc<dyn Source> =
@@ -170,7 +196,7 @@ impl Site {
                 keep_releases: config.limits.keep_releases,
             },
             hosts,
-            ledger: Arc::new(ledger),
+            ledger,
             journals: Arc::new(journals),
             prober: Arc::new(HttpProber { probe: config.probe.clone(), address: self.listen() }),
             commands: Arc::new(ConfiguredCommands {
@@ -186,6 +212,31 @@ impl Site {
             clock,
             progress,
         })
+    }
+}
+
+impl Site {
+    /// The journals where they belong; with the glass broken and that place unwritable, in a folder for
+    /// temporary files, which is said.
+    fn journals(
+        &self,
+        folder: &Path,
+        ledger: LedgerUse,
+        progress: &dyn Progress,
+    ) -> Result<JournalFolder, JournalFailure> {
+        let name = format!("unship-{}-{}", self.config.service.name, self.name);
+        let elsewhere = std::env::temp_dir().join(name);
+        match JournalFolder::open(folder) {
+            Err(error) if ledger == LedgerUse::BreakGlass => {
+                progress.note(&format!("{error}; this run's journal is in `{}`", elsewhere.display()));
+                JournalFolder::open(&elsewhere)
+            }
+            Err(error) => Err(error),
+            Ok(journals) => {
+                journals.bring_over(&elsewhere)?;
+                Ok(journals)
+            }
+        }
     }
 }
 

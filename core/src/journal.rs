@@ -4,6 +4,8 @@
 //! never blindly repeated. [`fold`] turns events into a [`State`]; [`State::next`] is the only place that
 //! says what a run does next, whether it was just started or has just come back from the dead.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::history::Mark;
@@ -150,13 +152,8 @@ pub enum StepState {
     },
     /// Done.
     Done,
-    /// Tried and failed.
-    Failed {
-        /// Why.
-        error: String,
-        /// What to run.
-        hint: Option<String>,
-    },
+    /// Tried and failed; why is in [`State::failures`].
+    Failed,
     /// Its undo was tried; the outcome is not known.
     UndoIntended {
         /// Which attempt.
@@ -164,11 +161,17 @@ pub enum StepState {
     },
     /// Undone.
     Undone,
-    /// Its undo failed.
-    UndoFailed {
-        /// Why.
-        error: String,
-    },
+    /// Its undo failed; why is in [`State::failures`].
+    UndoFailed,
+}
+
+/// Why a step failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Why.
+    pub error: String,
+    /// What to run.
+    pub hint: Option<String>,
 }
 
 /// Which way a run goes.
@@ -193,6 +196,8 @@ pub struct State {
     pub unmarked: Vec<NewMark>,
     /// One per step of the plan.
     pub steps: Vec<StepState>,
+    /// The last failure of each step, which outlives its undo.
+    pub failures: BTreeMap<usize, Failure>,
     /// Which way it goes.
     pub direction: Direction,
     /// Why it turned round.
@@ -266,6 +271,7 @@ pub fn fold(entries: &[Entry]) -> Result<State, JournalError> {
         plan: (**plan).clone(),
         unmarked: marks.clone(),
         steps: vec![StepState::NotTried; plan.steps.len()],
+        failures: BTreeMap::new(),
         direction: Direction::Forward,
         turned_because: None,
         outcome: None,
@@ -294,7 +300,8 @@ impl State {
             }
             Event::Failed { step, error, hint } => {
                 self.was_intended(*step)?;
-                self.set(*step, StepState::Failed { error: error.clone(), hint: hint.clone() })?;
+                self.set(*step, StepState::Failed)?;
+                self.failures.insert(*step, Failure { error: error.clone(), hint: hint.clone() });
             }
             Event::Turned { why } => {
                 self.forward()?;
@@ -311,7 +318,8 @@ impl State {
             }
             Event::UndoFailed { step, error } => {
                 self.backward()?;
-                self.set(*step, StepState::UndoFailed { error: error.clone() })?;
+                self.set(*step, StepState::UndoFailed)?;
+                self.failures.insert(*step, Failure { error: error.clone(), hint: None });
             }
             Event::Resumed { epoch, .. } if *epoch <= self.epoch => return Err("an epoch that is over"),
             Event::Resumed { epoch, .. } => self.epoch = *epoch,
@@ -362,7 +370,7 @@ impl State {
         for (step, state) in self.steps.iter().enumerate() {
             match state {
                 StepState::Intended { attempt } => return Next::Check { step, attempt: *attempt },
-                StepState::Failed { .. } if self.plan.on_failure(step) == OnFailure::GoBack => {
+                StepState::Failed if self.plan.on_failure(step) == OnFailure::GoBack => {
                     return Next::Turn { step };
                 }
                 StepState::NotTried if !self.host_failed(step) => return Next::Do { step, attempt: 1 },
@@ -379,7 +387,7 @@ impl State {
         };
         self.plan.steps.iter().zip(&self.steps).enumerate().take(step).any(|(index, (earlier, state))| {
             earlier.host() == Some(host)
-                && matches!(state, StepState::Failed { .. })
+                && matches!(state, StepState::Failed)
                 && self.plan.on_failure(index) == OnFailure::PassOver
         })
     }
@@ -397,16 +405,16 @@ impl State {
             match state {
                 // A failed or unfinished step may have left something: undoing it is idempotent, so it too
                 // is undone.
-                StepState::Done | StepState::Failed { .. } | StepState::Intended { .. } => {
+                StepState::Done | StepState::Failed | StepState::Intended { .. } => {
                     if self.undo_of(step).is_some() {
                         return Next::Undo { step, attempt: 1 };
                     }
                 }
                 StepState::UndoIntended { attempt } => return Next::Undo { step, attempt: attempt + 1 },
-                StepState::NotTried | StepState::Undone | StepState::UndoFailed { .. } => {}
+                StepState::NotTried | StepState::Undone | StepState::UndoFailed => {}
             }
         }
-        let failed = self.steps.iter().any(|state| matches!(state, StepState::UndoFailed { .. }));
+        let failed = self.steps.iter().any(|state| matches!(state, StepState::UndoFailed));
         Next::Finish(if failed { Outcome::WentBackPartly } else { Outcome::WentBack })
     }
 

@@ -3,8 +3,9 @@
 //! Nothing here reads a file, a clock, a socket or a random number: time and facts are arguments, so the
 //! same evidence gives the same plan, and every rule can be tested as a table.
 //!
-//! In the order of the flow: [`release`] names things, [`evidence`] carries facts, [`plan`] orders steps,
-//! [`journal`] records and folds them, [`protocol`] is what a host is asked and answers.
+//! In the order of the flow: [`release`] names things, [`evidence`] carries facts, [`sql`] cuts and reads
+//! statements, [`schema`] compares catalogs, [`tools`] reads migrations, [`verdict`] judges them, [`plan`] orders
+//! steps, [`journal`] records and folds them, [`protocol`] is what a host is asked and answers.
 
 pub mod capsule;
 pub mod evidence;
@@ -13,4 +14,8 @@ pub mod journal;
 pub mod plan;
 pub mod protocol;
 pub mod release;
+pub mod schema;
+pub mod sql;
 pub mod time;
+pub mod tools;
+pub mod verdict;

@@ -76,7 +76,7 @@ fn serve(args: &[String]) -> Result<ExitCode, Failed> {
     let has = |name: &str| args.iter().any(|arg| arg == name);
     let version = std::fs::read_to_string("version")?.trim().to_owned();
     let status = u8::try_from(option(args, "--status").unwrap_or(0))?;
-    println!("{version} starts");
+    writeln!(std::io::stdout(), "{version} starts")?;
     let (signals, sender) = UnixStream::pair()?;
     signal_hook::low_level::pipe::register(signal_hook::consts::SIGTERM, sender)?;
     let listener = listener()?;
@@ -101,7 +101,7 @@ fn serve(args: &[String]) -> Result<ExitCode, Failed> {
         };
         let (told, asked) = (!fds[0].revents().is_empty(), fds.len() > 1 && !fds[1].revents().is_empty());
         if count == 0 {
-            eprintln!("{version} panics on purpose");
+            writeln!(std::io::stderr(), "{version} panics on purpose")?;
             return Ok(ExitCode::from(status));
         }
         if told && has("--deaf") {

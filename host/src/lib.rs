@@ -12,3 +12,7 @@ pub mod supervise;
 mod clock;
 mod durable;
 mod paths;
+
+// The unit tests share a real host with the integration tests, which know this crate by its name.
+#[cfg(test)]
+extern crate self as unship_host;

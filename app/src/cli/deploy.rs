@@ -8,6 +8,7 @@ use super::run_output::{self, plan_lines};
 use super::site::{self, SiteArgs};
 use super::{CliError, Output};
 use crate::flow;
+use crate::wire::LedgerUse;
 
 /// Bring a release out: build the tag, put it on every host, flip host by host with proof
 ///
@@ -31,7 +32,7 @@ pub(super) fn run(args: &Args, output: &mut Output) -> Result<ExitCode, CliError
     })?;
     let site = args.site.site()?;
     site::block_on(async {
-        let world = site::world(&site).await?;
+        let world = site::world(&site, LedgerUse::Required).await?;
         let stop = site::stop_on_ctrl_c();
         let prepared = flow::deploy::plan(&world, site::run_id()?, &tag).await?;
         if args.dry_run {

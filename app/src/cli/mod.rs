@@ -1,10 +1,15 @@
 //! The command line: one file a verb. It reads arguments, calls a flow, and says what came of it; it decides
 //! nothing. Data goes to stdout, everything else to stderr.
 
+mod check;
 mod completions;
 mod deploy;
+mod drill;
 mod error;
 pub mod exit;
+mod explain;
+mod lock;
+mod log;
 pub mod output;
 mod progress;
 mod quarantine;
@@ -12,6 +17,7 @@ mod resume;
 mod rollback;
 mod run_output;
 mod site;
+mod sqlite_shadow;
 mod status;
 mod supervise;
 
@@ -41,14 +47,22 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::Args),
+    Explain(explain::Args),
     Rollback(rollback::Args),
     Deploy(deploy::Args),
     Status(status::Args),
     Resume(resume::Resume),
     Abort(resume::Abort),
+    Log(log::Log),
+    Show(log::Show),
     Quarantine(quarantine::Args),
+    Drill(drill::Args),
+    Lock(lock::Args),
+    Ledger(log::Ledger),
     Supervise(supervise::Args),
     Completions(completions::Args),
+    SqliteShadow(sqlite_shadow::Args),
 }
 
 /// Reads the arguments, runs the verb, prints what went wrong, and gives the exit status.
@@ -73,14 +87,22 @@ pub fn shim_failed(error: &unship_host::supervise::ShimError) -> ExitCode {
 
 fn run(command: Command, output: &mut Output) -> Result<ExitCode, CliError> {
     match command {
+        Command::Check(args) => check::run(&args, output),
+        Command::Explain(args) => explain::run(&args, output),
         Command::Rollback(args) => rollback::run(&args, output),
         Command::Deploy(args) => deploy::run(&args, output),
         Command::Status(args) => status::run(&args, output),
         Command::Resume(args) => resume::resume(&args, output),
         Command::Abort(args) => resume::abort(&args, output),
+        Command::Log(args) => log::log(&args, output),
+        Command::Show(args) => log::show(&args, output),
         Command::Quarantine(args) => quarantine::run(&args, output),
+        Command::Drill(args) => drill::run(&args, output),
+        Command::Lock(args) => lock::run(&args, output),
+        Command::Ledger(args) => log::ledger(&args, output),
         Command::Supervise(args) => supervise::run(&args, output),
         Command::Completions(args) => completions::run(&args, output),
+        Command::SqliteShadow(args) => sqlite_shadow::run(&args),
     }
 }
 

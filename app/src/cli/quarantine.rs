@@ -7,6 +7,7 @@ use unship_core::release::Tag;
 use super::site::{self, SiteArgs};
 use super::{CliError, Output, exit, time_text};
 use crate::flow::quarantine;
+use crate::wire::LedgerUse;
 
 /// Show or lift the quarantine of bad releases
 ///
@@ -67,7 +68,7 @@ fn tag(text: &str) -> Result<Tag, CliError> {
 fn list(args: &List, output: &mut Output) -> Result<ExitCode, CliError> {
     let site = args.site.site()?;
     site::block_on(async {
-        let bad = quarantine::bad(&site::world(&site).await?).await?;
+        let bad = quarantine::bad(&site::world(&site, LedgerUse::Required).await?).await?;
         if output.is_json() {
             output.document(&bad)?;
             return Ok(ExitCode::SUCCESS);
@@ -85,7 +86,7 @@ fn list(args: &List, output: &mut Output) -> Result<ExitCode, CliError> {
 fn check(args: &Check, output: &mut Output) -> Result<ExitCode, CliError> {
     let (tag, site) = (tag(&args.tag)?, args.site.site()?);
     site::block_on(async {
-        let bad = quarantine::bad(&site::world(&site).await?).await?;
+        let bad = quarantine::bad(&site::world(&site, LedgerUse::Required).await?).await?;
         match bad.iter().find(|record| record.release.tag == tag) {
             Some(record) => {
                 Err(CliError::new(exit::QUARANTINED, format!("{tag} is in quarantine: {}", record.why)))
@@ -102,7 +103,7 @@ fn check(args: &Check, output: &mut Output) -> Result<ExitCode, CliError> {
 fn lift(args: &Lift, output: &mut Output) -> Result<ExitCode, CliError> {
     let (tag, site) = (tag(&args.tag)?, args.site.site()?);
     site::block_on(async {
-        let world = site::world(&site).await?;
+        let world = site::world(&site, LedgerUse::Required).await?;
         let release = quarantine::lift(&world, site::run_id()?, &tag, &args.reason).await?;
         output.note(format!("{release} is unproven again: {}", args.reason));
         Ok(ExitCode::SUCCESS)

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::site::{self, SiteArgs};
 use super::{CliError, Output, run_output};
 use crate::flow;
+use crate::wire::LedgerUse;
 
 /// Go on with a run that was interrupted
 ///
@@ -25,7 +26,7 @@ pub struct Abort {
 pub(super) fn resume(args: &Resume, output: &mut Output) -> Result<ExitCode, CliError> {
     let site = args.site.site()?;
     site::block_on(async {
-        let world = site::world(&site).await?;
+        let world = site::world(&site, LedgerUse::Required).await?;
         let report = flow::resume(&world, &site::stop_on_ctrl_c()).await?;
         run_output::finish(&report, output)
     })
@@ -34,7 +35,7 @@ pub(super) fn resume(args: &Resume, output: &mut Output) -> Result<ExitCode, Cli
 pub(super) fn abort(args: &Abort, output: &mut Output) -> Result<ExitCode, CliError> {
     let site = args.site.site()?;
     site::block_on(async {
-        let world = site::world(&site).await?;
+        let world = site::world(&site, LedgerUse::Required).await?;
         let report = flow::abort(&world, &site::stop_on_ctrl_c()).await?;
         run_output::finish(&report, output)
     })

@@ -5,12 +5,14 @@ use std::process::ExitCode;
 
 use unship_core::release::Tag;
 
+use super::output::WARN;
 use super::run_output::{self, plan_lines};
 use super::site::{self, SiteArgs};
 use super::{CliError, Output, exit};
 use crate::flow::rollback::{Mode, Proposal, Request};
 use crate::flow::schema::Schema;
 use crate::flow::{self};
+use crate::wire::LedgerUse;
 
 /// Take the release that serves now back, to the newest known-good one
 ///
@@ -35,6 +37,13 @@ pub struct Args {
     /// The old code runs on the schema as it is now, though nothing here proves it
     #[arg(long)]
     accept_unknown_schema: bool,
+
+    /// Act on the hosts alone when the ledger cannot be read or written
+    ///
+    /// Nobody is kept from acting at the same time but by the hosts themselves. What was done is merged into
+    /// the ledger by the first command that can reach it.
+    #[arg(long)]
+    break_glass: bool,
 
     /// Show the plan and change nothing
     #[arg(long)]
@@ -83,10 +92,12 @@ pub(super) fn run(args: &Args, output: &mut Output) -> Result<ExitCode, CliError
         mode: args.mode.into(),
         reason: args.reason.clone(),
         accept_unknown_schema: args.accept_unknown_schema,
+        break_glass: args.break_glass,
     };
     let site = args.site.site()?;
     site::block_on(async {
-        let world = site::world(&site).await?;
+        let ledger = if args.break_glass { LedgerUse::BreakGlass } else { LedgerUse::Required };
+        let world = site::world(&site, ledger).await?;
         let stop = site::stop_on_ctrl_c();
         let proposal = flow::rollback::plan(&world, site::run_id()?, &request).await?;
         if args.dry_run && output.is_json() {
@@ -106,7 +117,7 @@ pub(super) fn run(args: &Args, output: &mut Output) -> Result<ExitCode, CliError
 
 fn show(proposal: &Proposal, output: &mut Output) {
     let plan = &proposal.prepared.plan;
-    output.note(format!("{} {}: {} -> {}", plan.service, plan.environment, proposal.bad, plan.to));
+    output.note(format!("{} {}: {}", plan.service, plan.environment, plan.title()));
     output.note("");
     let mut failure = proposal.failure.iter();
     output.note(format!("  failure   {}; {}", plan.reason, failure.next().map_or("", String::as_str)));
@@ -119,6 +130,9 @@ fn show(proposal: &Proposal, output: &mut Output) {
             output.note(format!("  schema    unknown: {why}"));
             output.note("            you accepted this with --accept-unknown-schema");
         }
+    }
+    for risk in &proposal.risks {
+        output.note(format!("  {WARN}risk{WARN:#}      {risk}"));
     }
     output.note("  decision  roll the code back, leave the schema alone");
     output.note("");

@@ -1,7 +1,7 @@
 //! What most verbs need: which configuration, which environment, a way to run flows, Ctrl-C.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -11,7 +11,7 @@ use super::progress::TerminalProgress;
 use super::{CliError, exit};
 use crate::config::{self, Config, ConfigError};
 use crate::ports::World;
-use crate::wire::{Site, SystemClock, WireError, new_run_id};
+use crate::wire::{LedgerUse, Site, SystemClock, WireError, new_run_id};
 
 /// Which service and environment.
 #[derive(Debug, clap::Args)]
@@ -28,13 +28,7 @@ pub struct SiteArgs {
 impl SiteArgs {
     /// Reads the configuration.
     pub fn site(&self) -> Result<Site, CliError> {
-        let path = if let Some(path) = &self.config {
-            path.clone()
-        } else {
-            let start = std::env::current_dir()
-                .map_err(|error| CliError::usage(format!("cannot tell the current folder: {error}")))?;
-            config::find(&start).ok_or(ConfigError::NotFound { start })?
-        };
+        let path = config_file(self.config.as_deref())?;
         let config = Config::read(&path)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.map_or_else(|| PathBuf::from("."), PathBuf::from);
@@ -44,14 +38,24 @@ impl SiteArgs {
     }
 }
 
+/// The configuration that was named, or the nearest one.
+pub fn config_file(named: Option<&Path>) -> Result<PathBuf, CliError> {
+    if let Some(path) = named {
+        return Ok(path.to_owned());
+    }
+    let start = std::env::current_dir()
+        .map_err(|error| CliError::usage(format!("cannot tell the current folder: {error}")))?;
+    config::find(&start).ok_or(ConfigError::NotFound { start }).map_err(CliError::from)
+}
+
 /// A name for a new run.
 pub fn run_id() -> Result<RunId, CliError> {
     new_run_id(crate::ports::Clock::now(&SystemClock)).map_err(|error| CliError::failed(error.to_string()))
 }
 
 /// Opens everything a flow acts through, with progress on standard error.
-pub async fn world(site: &Site) -> Result<World, CliError> {
-    Ok(site.world(Arc::new(TerminalProgress::default())).await?)
+pub async fn world(site: &Site, ledger: LedgerUse) -> Result<World, CliError> {
+    Ok(site.world(Arc::new(TerminalProgress::default()), ledger).await?)
 }
 
 /// Runs a flow to its end.
@@ -102,6 +106,8 @@ impl From<WireError> for CliError {
     fn from(error: WireError) -> CliError {
         match error {
             WireError::Config(error) => error.into(),
+            WireError::Ledger(_) => CliError::failed(error.to_string())
+                .hint("at 3 a.m., act on the hosts alone: `unship rollback --break-glass`"),
             other => CliError::new(exit::FAILED, other.to_string()),
         }
     }

@@ -9,6 +9,7 @@ use super::output::{BAD, DIM, GOOD, STRONG, WARN};
 use super::site::{self, SiteArgs};
 use super::{CliError, Output, exit, time_text};
 use crate::flow::status::{HostStatus, Status, status};
+use crate::wire::LedgerUse;
 
 /// Show what every host serves, what is known of every release, and who runs what
 ///
@@ -22,7 +23,7 @@ pub struct Args {
 pub(super) fn run(args: &Args, output: &mut Output) -> Result<ExitCode, CliError> {
     let site = args.site.site()?;
     site::block_on(async {
-        let world = site::world(&site).await?;
+        let world = site::world(&site, LedgerUse::Required).await?;
         let status = status(&world, site::run_id()?).await?;
         if output.is_json() {
             output.document(&status)?;

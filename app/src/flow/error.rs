@@ -94,6 +94,14 @@ pub enum FlowError {
         /// What they serve.
         releases: Vec<String>,
     },
+    /// The named release is not bad.
+    #[error("{tag} is not in quarantine")]
+    NotQuarantined {
+        /// The tag.
+        tag: Tag,
+        /// The releases that are.
+        bad: Vec<Tag>,
+    },
     /// The named release is on no host and in no history.
     #[error("no release {tag} is known here")]
     UnknownRelease {
@@ -102,6 +110,11 @@ pub enum FlowError {
         /// The tags that are known.
         known: Vec<Tag>,
     },
+}
+
+fn tags(what: &str, tags: &[Tag]) -> Option<String> {
+    let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
+    (!tags.is_empty()).then(|| format!("{what}: {}", tags.join(", ")))
 }
 
 impl FlowError {
@@ -120,7 +133,7 @@ impl FlowError {
             }
             FlowError::Target(TargetError::NoneKnownGood { unproven }) => Some(match unproven.first() {
                 Some(first) => format!("name an unproven one yourself: `unship rollback --to {first}`"),
-                None => "nothing was deployed before it; ship a hotfix with `unship deploy TAG`".into(),
+                None => "no other release is left to go back to; ship a hotfix: `unship deploy TAG`".into(),
             }),
             FlowError::Target(TargetError::Bad { instead: Some(other), .. }) => {
                 Some(format!("the newest known-good release is {other}: `unship rollback --to {other}`"))
@@ -135,10 +148,8 @@ impl FlowError {
                 Some("if you know that the old code runs there, say so with `--accept-unknown-schema`".into())
             }
             FlowError::HostsDiffer { .. } => Some("name the target with `--to TAG`".into()),
-            FlowError::UnknownRelease { known, .. } if !known.is_empty() => {
-                let known: Vec<&str> = known.iter().map(Tag::as_str).collect();
-                Some(format!("known: {}", known.join(", ")))
-            }
+            FlowError::UnknownRelease { known, .. } => tags("known", known),
+            FlowError::NotQuarantined { bad, .. } => tags("in quarantine", bad),
             FlowError::Source(SourceError { hint, .. }) | FlowError::Host { hint, .. } => hint.clone(),
             _ => None,
         }

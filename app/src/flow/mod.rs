@@ -3,6 +3,7 @@
 //!
 //! Flows name no backend and print nothing.
 
+pub mod check;
 pub mod deploy;
 pub mod drill;
 mod error;

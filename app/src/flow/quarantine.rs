@@ -23,8 +23,8 @@ pub async fn bad(world: &World) -> Result<Vec<ReleaseRecord>, FlowError> {
 pub async fn lift(world: &World, run: RunId, tag: &Tag, reason: &str) -> Result<Release, FlowError> {
     let bad = bad(world).await?;
     let Some(record) = bad.iter().find(|record| record.release.tag == *tag) else {
-        let known = bad.iter().map(|record| record.release.tag.clone()).collect();
-        return Err(FlowError::UnknownRelease { tag: tag.clone(), known });
+        let bad = bad.iter().map(|record| record.release.tag.clone()).collect();
+        return Err(FlowError::NotQuarantined { tag: tag.clone(), bad });
     };
     let release = record.release.clone();
     let holder = Holder {

@@ -28,8 +28,10 @@ pub async fn unfinished(world: &World) -> Result<Option<(Vec<Entry>, State)>, Fl
         if state.outcome.is_none() {
             return Ok(Some((entries, state)));
         }
-        world.ledger.append(&run, &entries).await?;
-        world.journals.close(&run)?;
+        // A ledger that cannot be written gets it another time.
+        if world.ledger.append(&run, &entries).await.is_ok() {
+            world.journals.close(&run)?;
+        }
     }
     Ok(None)
 }

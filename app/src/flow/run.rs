@@ -46,15 +46,6 @@ pub async fn execute(
         what: prepared.plan.title(),
     };
     world.ledger.acquire(&holder).await?;
-    // Only the holder of the lease may look for unfinished runs: its own does not exist yet.
-    if let Some((_, other)) = resume::unfinished(world).await? {
-        world.ledger.release(&prepared.run).await?;
-        return Err(FlowError::Unfinished {
-            run: other.holder.run,
-            what: other.holder.what,
-            who: other.holder.who,
-        });
-    }
     let result = start(world, prepared, holder.clone(), stop).await;
     if result.is_err() {
         // The error is what counts; a lease that cannot be given back expires.
@@ -69,6 +60,11 @@ async fn start(
     holder: Holder,
     stop: &CancellationToken,
 ) -> Result<RunReport, FlowError> {
+    // Under the lease, an unfinished run is one that nobody executes.
+    if let Some((_, other)) = resume::unfinished(world).await? {
+        let Holder { run, what, who, .. } = other.holder;
+        return Err(FlowError::Unfinished { run, what, who });
+    }
     let epoch = Epoch(prepared.epoch_seen.0 + 1);
     claim(world, &holder, epoch).await?;
     let mut journal = world.journals.create(&prepared.run)?;
@@ -274,7 +270,7 @@ impl<'a> Run<'a> {
         }
         let released = self.world.ledger.release(&run).await;
         for error in [told, released].into_iter().filter_map(Result::err) {
-            self.world.progress.note(&format!("{error}; the journal is complete and is merged later"));
+            self.world.progress.note(&format!("{error}; this run is in its journal and is merged later"));
         }
         Ok(())
     }

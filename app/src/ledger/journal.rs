@@ -30,6 +30,22 @@ impl JournalFolder {
         Ok(JournalFolder { folder: folder.to_owned() })
     }
 
+    /// Brings over the journals that were written elsewhere while this folder could not be.
+    pub fn bring_over(&self, elsewhere: &Path) -> Result<(), JournalFailure> {
+        if !elsewhere.is_dir() {
+            return Ok(());
+        }
+        let failed = |error: std::io::Error| failure(elsewhere, &error);
+        let there = JournalFolder { folder: elsewhere.to_owned() };
+        for run in there.open_runs()? {
+            let half = self.folder.join(format!("{run}.half"));
+            fs_err::copy(there.path(&run), &half).map_err(failed)?;
+            fs_err::rename(&half, self.path(&run)).map_err(failed)?;
+            fs_err::remove_file(there.path(&run)).map_err(failed)?;
+        }
+        Ok(())
+    }
+
     fn path(&self, run: &RunId) -> PathBuf {
         self.folder.join(format!("{run}.journal"))
     }
@@ -46,7 +62,7 @@ impl Journals for JournalFolder {
         let file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(failed)?;
         // The file's name must survive a crash as well as its content.
         File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-        Ok(Box::new(JournalFile { path, file, chain: Digest::of(b""), broken: false }))
+        Ok(Box::new(JournalFile { path, file, chain: first_link(), broken: false }))
     }
 
     fn open(&self, run: &RunId) -> Result<(Box<dyn Journal>, Vec<Entry>), JournalFailure> {
@@ -89,9 +105,14 @@ impl Journals for JournalFolder {
     }
 }
 
-/// The digest of a line, given that of the line before.
-fn link(chain: &Digest, json: &str) -> Digest {
+/// The digest of a line, given that of the line before; of the first line, [`first_link`].
+pub(super) fn link(chain: &Digest, json: &str) -> Digest {
     Digest::of(format!("{chain} {json}").as_bytes())
+}
+
+/// What the first line is linked to.
+pub(super) fn first_link() -> Digest {
+    Digest::of(b"")
 }
 
 /// The entries, the last digest and the number of bytes that are whole lines.
@@ -99,7 +120,7 @@ fn read(bytes: &[u8]) -> Result<(Vec<Entry>, Digest, usize), String> {
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
     let text = bytes.get(..whole).unwrap_or_default();
     let text = std::str::from_utf8(text).map_err(|_| "it is not text".to_owned())?;
-    let mut chain = Digest::of(b"");
+    let mut chain = first_link();
     let mut entries: Vec<Entry> = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let damaged = |what: &str| format!("line {} is damaged: {what}", index + 1);

@@ -11,11 +11,12 @@ use sqlx::sqlite::{
 };
 use sqlx::{Row, SqliteConnection};
 use unship_core::history::{Mark, MarkEntry};
-use unship_core::journal::{Entry, Event};
+use unship_core::journal::{Entry, Event, fold};
 use unship_core::protocol::Holder;
 use unship_core::release::{Release, RunId};
 use unship_core::time::Timestamp;
 
+use super::journal::{first_link, link};
 use crate::ports::{Ledger, LedgerError};
 
 /// The version of the tables that this program writes; kept in SQLite's `user_version`.
@@ -34,7 +35,7 @@ create table lease (
   process text not null, expires real not null
 );
 create table entry (
-  run text not null, seq integer not null, at integer not null, body text not null,
+  run text not null, seq integer not null, at integer not null, body text not null, link text not null,
   primary key (run, seq)
 ) without rowid;
 create table mark (
@@ -100,7 +101,7 @@ impl LocalLedger {
         LedgerError::Failed { place: self.place.display().to_string(), why: error.to_string() }
     }
 
-    fn unreadable(&self, why: impl ToString) -> LedgerError {
+    fn unreadable(&self, why: &impl ToString) -> LedgerError {
         LedgerError::Failed { place: self.place.display().to_string(), why: why.to_string() }
     }
 
@@ -116,7 +117,7 @@ impl LocalLedger {
         if process_is_gone(&row.get::<String, _>("process")) {
             return Ok(None);
         }
-        let run = row.get::<String, _>("run").parse().map_err(|error| self.unreadable(error))?;
+        let run = row.get::<String, _>("run").parse().map_err(|error| self.unreadable(&error))?;
         Ok(Some(Holder {
             run,
             who: row.get("who"),
@@ -159,13 +160,26 @@ impl LocalLedger {
         run: &RunId,
         entry: &Entry,
     ) -> Result<(), LedgerError> {
-        let body = serde_json::to_string(entry).map_err(|error| self.unreadable(error))?;
-        let seq = i64::try_from(entry.seq).map_err(|error| self.unreadable(error))?;
-        sqlx::query("insert into entry (run, seq, at, body) values (?, ?, ?, ?) on conflict do nothing")
+        let body = serde_json::to_string(entry).map_err(|error| self.unreadable(&error))?;
+        let seq = i64::try_from(entry.seq).map_err(|error| self.unreadable(&error))?;
+        let before: Option<String> = sqlx::query_scalar("select link from entry where run = ? and seq = ?")
+            .bind(run.as_str())
+            .bind(seq - 1)
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(|error| self.failed(&error))?;
+        let before = match before {
+            Some(before) => before.parse().map_err(|error| self.unreadable(&error))?,
+            None => first_link(),
+        };
+        let insert =
+            "insert into entry (run, seq, at, body, link) values (?, ?, ?, ?, ?) on conflict do nothing";
+        sqlx::query(insert)
             .bind(run.as_str())
             .bind(seq)
             .bind(entry.at.0)
-            .bind(body)
+            .bind(&body)
+            .bind(link(&before, &body).to_string())
             .execute(&mut *connection)
             .await
             .map_err(|error| self.failed(&error))?;
@@ -255,6 +269,14 @@ impl Ledger for LocalLedger {
         Ok(())
     }
 
+    async fn take(&self) -> Result<Option<Holder>, LedgerError> {
+        transaction!(self, |connection| {
+            let holder = self.live_holder(connection).await?;
+            let gone = sqlx::query("delete from lease").execute(connection).await;
+            gone.map(|_| holder).map_err(|error| self.failed(&error))
+        })
+    }
+
     async fn holder(&self) -> Result<Option<Holder>, LedgerError> {
         let mut connection = self.pool.acquire().await.map_err(|error| self.failed(&error))?;
         self.live_holder(&mut connection).await
@@ -281,7 +303,7 @@ impl Ledger for LocalLedger {
             .map_err(|error| self.failed(&error))?;
         rows.iter()
             .map(|row| {
-                serde_json::from_str(row.get::<&str, _>("body")).map_err(|error| self.unreadable(error))
+                serde_json::from_str(row.get::<&str, _>("body")).map_err(|error| self.unreadable(&error))
             })
             .collect()
     }
@@ -293,7 +315,7 @@ impl Ledger for LocalLedger {
             .await
             .map_err(|error| self.failed(&error))?;
         rows.iter()
-            .map(|row| row.get::<&str, _>("run").parse().map_err(|error| self.unreadable(error)))
+            .map(|row| row.get::<&str, _>("run").parse().map_err(|error| self.unreadable(&error)))
             .collect()
     }
 
@@ -309,15 +331,16 @@ impl Ledger for LocalLedger {
             .map_err(|error| self.failed(&error))?;
         rows.iter()
             .map(|row| {
-                let tag = row.get::<&str, _>("tag").parse().map_err(|error| self.unreadable(error))?;
-                let digest = row.get::<&str, _>("digest").parse().map_err(|error| self.unreadable(error))?;
+                let tag = row.get::<&str, _>("tag").parse().map_err(|error| self.unreadable(&error))?;
+                let digest = row.get::<&str, _>("digest").parse().map_err(|error| self.unreadable(&error))?;
                 let run = row
                     .get::<Option<&str>, _>("run")
                     .map(str::parse)
                     .transpose()
-                    .map_err(|error| self.unreadable(error))?;
+                    .map_err(|error| self.unreadable(&error))?;
                 let word = row.get::<&str, _>("mark");
-                let mark = mark_of(word).ok_or_else(|| self.unreadable(format!("it has a mark `{word}`")))?;
+                let mark =
+                    mark_of(word).ok_or_else(|| self.unreadable(&format!("it has a mark `{word}`")))?;
                 Ok(MarkEntry {
                     release: Release { tag, digest },
                     mark,
@@ -328,6 +351,58 @@ impl Ledger for LocalLedger {
             })
             .collect()
     }
+
+    async fn verify(&self) -> Result<Vec<String>, LedgerError> {
+        self.findings().await.map_err(|error| self.failed(&error))
+    }
+}
+
+/// What [`Ledger::verify`] finds.
+impl LocalLedger {
+    async fn findings(&self) -> Result<Vec<String>, sqlx::Error> {
+        let mut findings = Vec::new();
+        let checked: Vec<String> = sqlx::query_scalar("pragma integrity_check").fetch_all(&self.pool).await?;
+        findings.extend(checked.into_iter().filter(|line| line != "ok").map(|line| format!("file: {line}")));
+        let runs: Vec<String> =
+            sqlx::query_scalar("select distinct run from entry order by run").fetch_all(&self.pool).await?;
+        for run in runs {
+            let rows = sqlx::query("select seq, body, link from entry where run = ? order by seq")
+                .bind(&run)
+                .fetch_all(&self.pool)
+                .await?;
+            if let Err(why) = check_run(&rows) {
+                findings.push(format!("run {run}: {why}"));
+            }
+        }
+        let strays: i64 = sqlx::query_scalar(
+            "select count(*) from mark where run is not null
+               and not exists (select 1 from entry where entry.run = mark.run and entry.seq = mark.seq)",
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        if strays > 0 {
+            findings.push(format!("{strays} marks belong to no entry"));
+        }
+        Ok(findings)
+    }
+}
+
+/// Whether the entries of a run are all there, linked, readable and in an order that can have been.
+fn check_run(rows: &[sqlx::sqlite::SqliteRow]) -> Result<(), String> {
+    let mut before = first_link();
+    let mut entries: Vec<Entry> = Vec::new();
+    for (index, row) in rows.iter().enumerate() {
+        let (seq, body): (i64, &str) = (row.get("seq"), row.get("body"));
+        if usize::try_from(seq) != Ok(index) {
+            return Err(format!("entry {index} is missing"));
+        }
+        before = link(&before, body);
+        if row.get::<&str, _>("link") != before.to_string() {
+            return Err(format!("entry {index} was changed"));
+        }
+        entries.push(serde_json::from_str(body).map_err(|error| format!("entry {index}: {error}"))?);
+    }
+    fold(&entries).map(|_| ()).map_err(|error| error.to_string())
 }
 
 const MARK_WORDS: [(Mark, &str); 4] = [

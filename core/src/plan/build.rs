@@ -56,8 +56,8 @@ pub struct RollbackFacts {
     pub service: ServiceName,
     /// The environment.
     pub environment: EnvironmentName,
-    /// The release to take back.
-    pub bad: Release,
+    /// The release to take back; none when some host only lacks what it should serve already.
+    pub bad: Option<Release>,
     /// The release to go back to.
     pub target: Release,
     /// Why.
@@ -139,7 +139,7 @@ pub fn deploy(facts: &DeployFacts) -> Result<Plan, PlanError> {
 pub fn rollback(facts: &RollbackFacts) -> Result<Plan, PlanError> {
     let RollbackFacts { target, bad, hosts, .. } = facts;
     check_hosts(&facts.environment, target, hosts)?;
-    if bad.digest == target.digest {
+    if bad.as_ref().is_some_and(|bad| bad.digest == target.digest) {
         return Err(PlanError::SameRelease { target: target.clone() });
     }
     let lacking: Vec<String> =
@@ -148,7 +148,7 @@ pub fn rollback(facts: &RollbackFacts) -> Result<Plan, PlanError> {
         return Err(PlanError::TargetNotStored { target: target.clone(), hosts: lacking });
     }
     let mut steps = Vec::new();
-    for host in hosts {
+    for (host, bad) in hosts.iter().flat_map(|host| bad.iter().map(move |bad| (host, bad))) {
         steps.push(Step::Quarantine {
             host: host.host.clone(),
             release: bad.clone(),
@@ -163,7 +163,7 @@ pub fn rollback(facts: &RollbackFacts) -> Result<Plan, PlanError> {
         kind: RunKind::Rollback,
         service: facts.service.clone(),
         environment: facts.environment.clone(),
-        from: Some(bad.clone()),
+        from: bad.clone(),
         to: target.clone(),
         reason: facts.reason.clone(),
         steps,

@@ -32,7 +32,7 @@ fn rollback_facts(hosts: Vec<HostFacts>) -> RollbackFacts {
     RollbackFacts {
         service: "shithub".parse().expect("a service"),
         environment: "production".parse().expect("an environment"),
-        bad: release("v2"),
+        bad: Some(release("v2")),
         target: release("v1"),
         reason: "panic loop".into(),
         hosts,

@@ -77,8 +77,7 @@ impl Converging<'_> {
         self.stop_where(spec.drain_ms_max, |slot| slot.instance.release != *target && !is_worker(slot))?;
         // Two workers of different releases on one queue are what a migration's author did not think of, so
         // a worker starts only when its predecessor is gone.
-        self.stop_where(spec.drain_ms_max, |slot| slot.instance.release != *target && is_worker(slot))?;
-        self.wait_gone(spec.drain_ms_max, |slot| slot.instance.release != *target && is_worker(slot))?;
+        self.end_where(spec.drain_ms_max, |slot| slot.instance.release != *target && is_worker(slot))?;
         self.bring_up(target, workers())
     }
 
@@ -92,9 +91,7 @@ impl Converging<'_> {
         let spec = self.spec;
         let drain_ms_max = spec.drain_ms_max.min(HARMFUL_DRAIN_MS_MAX);
         self.make_current(target)?;
-        self.stop_where(drain_ms_max, |slot| slot.instance.release != *target)?;
-        self.hurry_where(drain_ms_max, |slot| slot.instance.release != *target)?;
-        self.wait_gone(drain_ms_max, |slot| slot.instance.release != *target)?;
+        self.end_where(drain_ms_max, |slot| slot.instance.release != *target)?;
         self.bring_up(target, spec.units.iter()).map_err(|failure| match failure {
             Failure::Failed { error, hint, unchanged, actions } => {
                 let serving = self.ready_units(target);
@@ -102,7 +99,7 @@ impl Converging<'_> {
                 let error = format!("{error}; the other release was stopped first, {serves} serves now");
                 Failure::Failed { error, hint, unchanged, actions }
             }
-            refused => refused,
+            refused @ Failure::Refused(_) => refused,
         })
     }
 
@@ -111,18 +108,14 @@ impl Converging<'_> {
             Flip::Overlap => self.spec.drain_ms_max,
             Flip::StopFirst => self.spec.drain_ms_max.min(HARMFUL_DRAIN_MS_MAX),
         };
-        (self.view, _) = self.agent.runner.status()?;
+        self.view = self.agent.runner.view()?;
         let began = Instant::now();
         // A reboot must not bring back what was stopped on purpose.
         if self.agent.store.clear_current()? {
             self.changed = true;
             self.did(began, "current -> nothing".to_owned());
         }
-        self.stop_where(drain_ms_max, |_| true)?;
-        if flip == Flip::StopFirst {
-            self.hurry_where(drain_ms_max, |_| true)?;
-        }
-        self.wait_gone(drain_ms_max, |_| true)
+        self.end_where(drain_ms_max, |_| true)
     }
 
     /// Refuses a release in quarantine, reads its files, and sees what runs.
@@ -133,7 +126,7 @@ impl Converging<'_> {
         }
         self.agent.store.verify(target)?;
         self.did(began, format!("verify {target}"));
-        (self.view, _) = self.agent.runner.status()?;
+        self.view = self.agent.runner.view()?;
         Ok(())
     }
 
@@ -308,21 +301,16 @@ impl Converging<'_> {
         Ok(())
     }
 
-    /// Shortens the drain of those that were told to stop before.
-    fn hurry_where(&mut self, drain_ms_max: u64, of: impl Fn(&SlotView) -> bool) -> Result<(), Failure> {
-        let draining: Vec<u64> =
-            self.view.slots.iter().filter(|slot| slot.asked && of(slot)).map(|slot| slot.slot).collect();
-        for slot in draining {
-            self.view = self.agent.runner.stop(slot, drain_ms_max)?;
+    /// Tells instances to stop, gives those that drain already no more time than that, and waits until all
+    /// are gone; the runner kills what does not go.
+    fn end_where(&mut self, drain_ms_max: u64, of: impl Fn(&SlotView) -> bool) -> Result<(), Failure> {
+        let leaving: Vec<_> = self.view.slots.iter().filter(|slot| of(slot)).cloned().collect();
+        for slot in leaving.iter().filter(|slot| slot.asked) {
+            self.view = self.agent.runner.stop(slot.slot, drain_ms_max)?;
         }
-        Ok(())
-    }
-
-    /// Waits until what was told to stop is gone; the runner kills what does not go.
-    fn wait_gone(&mut self, drain_ms_max: u64, of: impl Fn(&SlotView) -> bool) -> Result<(), Failure> {
+        self.stop_where(drain_ms_max, &of)?;
         let began = Instant::now();
         let deadline = began + Duration::from_millis(drain_ms_max) + KILL_LIMIT;
-        let leaving: Vec<_> = self.view.slots.iter().filter(|slot| of(slot)).cloned().collect();
         while let Some(slot) = self.view.slots.iter().find(|slot| of(slot)) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {

@@ -11,7 +11,7 @@ use super::daemon::Daemon;
 use super::listener::{self, Listener};
 use super::notify::NotifySocket;
 use super::slot::{Phase, Process, Slot};
-use super::state::{self, PhaseRecord, SlotRecord};
+use super::state::{PhaseRecord, SlotRecord, State};
 use super::wire::StartOrder;
 use super::{log, proc};
 use crate::clock;
@@ -19,23 +19,26 @@ use crate::clock;
 impl Daemon {
     /// Takes over the slots of a predecessor of this boot. What ended while nobody looked is a failure with
     /// an unknown status; it is started again like any other.
-    pub(super) fn adopt(&mut self) -> Result<(), SuperviseError> {
-        let Some(left) = state::read(&self.paths.runtime)? else { return Ok(()) };
+    ///
+    /// Answers what must be started anew once there are listeners: an instance that was not ready yet may have
+    /// said so while nobody heard it. It may serve already, so it is drained beside its replacement.
+    pub(super) fn adopt(&mut self, left: State) -> Result<Vec<StartOrder>, SuperviseError> {
+        let mut anew = Vec::new();
         self.next_slot = left.next_slot;
         if left.boot_id != self.boot_id {
-            return Ok(());
+            return Ok(anew);
         }
         for record in left.slots {
             let process = match record.process {
                 Some((pid, start_ticks)) => Process::open(pid, Some(start_ticks))?,
-                None => match proc::of_invocation(&record.invocation).leader {
-                    Some(pid) if record.phase != PhaseRecord::Restarting => Process::open(pid, None)?,
-                    _ => None,
-                },
+                None => None,
             };
+            if record.phase == PhaseRecord::Starting && record.order.unit.notify && process.is_some() {
+                anew.push(record.order.clone());
+            }
             self.take_over(record, process)?;
         }
-        Ok(())
+        Ok(anew)
     }
 
     fn take_over(&mut self, record: SlotRecord, process: Option<Process>) -> Result<(), SuperviseError> {
@@ -59,7 +62,7 @@ impl Daemon {
         };
         let Some(mut process) = process else {
             // The leader is gone; what it may have left behind is known by the invocation.
-            for pid in proc::of_invocation(&slot.invocation).all {
+            for pid in proc::of_invocation(&slot.invocation) {
                 if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
                     let _ = rustix::process::kill_process(pid, Signal::KILL);
                 }
@@ -89,15 +92,18 @@ impl Daemon {
         self.log.say(&format!("adopted {name}, process {}", process.pid));
         slot.process = Some(process);
         match record.phase {
-            PhaseRecord::Starting => slot.starting(now),
             PhaseRecord::Ready => slot.phase = Phase::Ready,
             PhaseRecord::Draining { kill_at, told } => {
                 let left = Duration::from_millis(kill_at.since_ms(clock::now()));
                 slot.phase = Phase::Draining { kill_at: now + left, told, killed: false };
                 slot.tell();
             }
-            // Its process is known, so the predecessor was killed right after the restart.
-            PhaseRecord::Restarting => slot.starting(now),
+            PhaseRecord::Starting if slot.order.unit.notify => {
+                slot.drain(now + Duration::from_millis(self.spec.drain_ms_max));
+                slot.tell();
+            }
+            // What waits for its restart has no process, so it does not come here.
+            PhaseRecord::Starting | PhaseRecord::Restarting => slot.starting(now),
         }
         self.slots.push(slot);
         self.sequence += 1;

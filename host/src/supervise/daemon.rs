@@ -1,33 +1,36 @@
 //! The child runner's state and its one loop.
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::FlockOperation;
-use unship_core::protocol::{InstanceExit, ServiceSpec};
+use unship_core::protocol::{InstanceExit, ServiceSpec, UnitSpec};
 
 use super::exits::Exits;
 use super::listener::{self, Listener};
 use super::log::RunnerLog;
 use super::serve::Server;
 use super::slot::{Phase, Slot};
-use super::spawn::{check_unit, new_invocation, spawn};
-use super::state::{self, State};
+use super::spawn::{check_unit, new_invocation, prepare};
+use super::standby::Standby;
+use super::state::{State, StateFile};
 use super::wire::{StartOrder, View};
 use super::{SuperviseError, SuperviseOptions, log, proc};
 use crate::clock;
 use crate::paths::HostPaths;
 use crate::store::Store;
 
-/// How long a new child runner waits for the folder's lock. A process that a killed predecessor was just
-/// starting holds it until its exec; after that it can be found by its environment.
-const LOCK_WAIT: Duration = Duration::from_millis(1_000);
+/// How long a new child runner waits for the folder's lock: a shim that a killed predecessor was just starting
+/// holds it until its exec.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
 /// How often the length of logs is looked at.
 const LOG_LOOK: Duration = Duration::from_secs(5);
+/// How long no client must have asked anything before a shim is started ahead: not in the middle of a flip.
+const STANDBY_QUIET: Duration = Duration::from_millis(10);
 /// The most instances at one time, draining ones included.
 const SLOTS_MAX: usize = 64;
 
@@ -51,6 +54,11 @@ pub(super) struct Daemon {
     pub(super) boot_id: String,
     /// Told to end; how many signals said so.
     pub(super) ending: u32,
+    /// The shim that was started ahead.
+    standby: Option<Standby>,
+    /// When the next one is started, if there is none.
+    standby_at: Instant,
+    state: StateFile,
     written: u64,
     logs_looked_at: Instant,
 }
@@ -84,7 +92,11 @@ impl Daemon {
         // and nothing that std opens for a spawn may lie in its way.
         let lock = take_lock(paths)?;
         let (signals, signal_ids) = catch_signals()?;
+        let (state, left) = StateFile::open(runtime)?;
         let mut daemon = Daemon {
+            standby: None,
+            standby_at: Instant::now(),
+            state,
             paths: paths.clone(),
             store: Store::new(&paths.root),
             _lock: lock,
@@ -104,8 +116,13 @@ impl Daemon {
             spec,
             options,
         };
-        daemon.adopt()?;
+        let anew = left.map(|left| daemon.adopt(left)).transpose()?.unwrap_or_default();
         daemon.listen()?;
+        for order in anew {
+            if let Err(error) = daemon.start(order) {
+                daemon.log.say(&format!("what was starting cannot be started anew: {error}"));
+            }
+        }
         daemon.boot();
         daemon.persist();
         daemon.server = Server::open(runtime)?;
@@ -176,7 +193,12 @@ impl Daemon {
     fn due(&self) -> Option<Instant> {
         let logs = (!self.slots.is_empty()).then(|| self.logs_looked_at + LOG_LOOK);
         let slots = self.slots.iter().filter_map(Slot::due);
-        slots.chain(logs).chain(self.server.due()).min()
+        let standby = self.wants_standby().then_some(self.standby_at);
+        slots.chain(logs).chain(standby).chain(self.server.due()).min()
+    }
+
+    fn wants_standby(&self) -> bool {
+        self.standby.is_none() && self.ending == 0
     }
 
     fn handle(&mut self, events: &[(Source, PollFlags)]) {
@@ -202,6 +224,13 @@ impl Daemon {
                 self.restart(id);
             }
         }
+        if self.wants_standby() && now >= self.standby_at {
+            self.standby_at = now + LOG_LOOK;
+            match Standby::start(&self.options) {
+                Ok(standby) => self.standby = Some(standby),
+                Err(error) => self.log.say(&format!("no shim can be started ahead: {error}")),
+            }
+        }
         if now >= self.logs_looked_at + LOG_LOOK {
             self.logs_looked_at = now;
             for slot in &mut self.slots {
@@ -215,6 +244,7 @@ impl Daemon {
                 Source::Accept => self.server.accept(),
                 Source::Connection(id) => {
                     for ask in self.server.read(*id) {
+                        self.standby_at = now + STANDBY_QUIET;
                         let answer = self.answer(ask);
                         self.server.answer(*id, answer);
                     }
@@ -339,7 +369,6 @@ impl Daemon {
         if self.slots.len() >= SLOTS_MAX {
             return Err(refused("the child runner has as many instances as it may, draining ones included"));
         }
-        self.listener_of(&order)?;
         log::prune(&self.paths.runtime)?;
         let id = self.next_slot;
         self.next_slot += 1;
@@ -368,27 +397,38 @@ impl Daemon {
         Ok((id, true))
     }
 
-    /// Starts the slot's process under its invocation. What is about to be started is written down first: a
-    /// successor finds the process by its invocation, however early this one is killed.
+    /// Starts the slot's process under its invocation. Which process that will be is written down before it is
+    /// told: a successor finds it, however early this child runner is killed.
     fn launch(&mut self, id: u64) -> Result<(), SuperviseError> {
-        let now = Instant::now();
-        if let Some(slot) = self.slot(id) {
-            slot.starting(now);
-        }
+        let Some(unit) = self.slot(id).map(|slot| slot.order.unit.clone()) else { return Ok(()) };
+        self.listener_of(&unit)?;
+        let Standby { process, socket } = match self.standby.take().filter(Standby::waits) {
+            Some(standby) => standby,
+            None => Standby::start(&self.options)?,
+        };
         self.sequence += 1;
-        self.persist();
-        let listeners = &self.listeners;
+        let now = Instant::now();
         let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == id) else { return Ok(()) };
-        let unit = &slot.order.unit.name;
-        let socket: Option<&OwnedFd> =
-            listeners.iter().find(|listener| listener.unit == *unit).map(|listener| &listener.socket);
-        let socket = if slot.order.unit.listen.is_some() { socket } else { None };
+        slot.starting(now);
         slot.started_at = clock::now();
         slot.started = Some(now);
         slot.ready_after_us = None;
-        slot.process = Some(spawn(slot, socket, &self.paths.runtime, &self.options)?);
-        self.sequence += 1;
-        Ok(())
+        slot.process = Some(process);
+        let prepared = prepare(slot, &self.paths.runtime, &self.options);
+        let told = prepared.and_then(|(launch, log)| {
+            self.persist();
+            let listener = self.listeners.iter().find(|listener| listener.unit == unit.name);
+            let listener = listener.filter(|_| unit.listen.is_some()).map(|found| found.socket.as_fd());
+            launch
+                .send(&socket, log.as_fd(), listener)
+                .map_err(|source| SuperviseError::Spawn { program: launch.program.into(), source })
+        });
+        if told.is_err()
+            && let Some(process) = self.slot(id).and_then(|slot| slot.process.take())
+        {
+            process.discard();
+        }
+        told
     }
 
     fn restart(&mut self, id: u64) {
@@ -410,10 +450,10 @@ impl Daemon {
         }
     }
 
-    /// Sees to it that the order's unit has its listener.
-    fn listener_of(&mut self, order: &StartOrder) -> Result<(), SuperviseError> {
-        let Some(listen) = &order.unit.listen else { return Ok(()) };
-        let unit = &order.unit.name;
+    /// Sees to it that the unit has its listener.
+    fn listener_of(&mut self, unit: &UnitSpec) -> Result<(), SuperviseError> {
+        let Some(listen) = &unit.listen else { return Ok(()) };
+        let unit = &unit.name;
         let address = listener::parse(unit, listen)?;
         match self.listeners.iter().find(|listener| listener.unit == *unit) {
             Some(listener) if listener.address == address => Ok(()),
@@ -447,7 +487,7 @@ impl Daemon {
             next_slot: self.next_slot,
             slots: self.slots.iter().map(|slot| slot.record(now)).collect(),
         };
-        match state::write(&self.paths.runtime, &state) {
+        match self.state.write(&state) {
             Ok(()) => self.written = self.sequence,
             Err(error) => self.log.say(&format!("the state cannot be written: {error}")),
         }

@@ -99,14 +99,17 @@ impl SuperviseError {
             SuperviseError::RuntimePath { .. } => {
                 Some("choose a shorter runtime folder, for example one below `/run` or `/tmp`".to_owned())
             }
-            SuperviseError::Running { .. } => {
-                Some("use the one that runs, or end it with `unship supervise --stop`".to_owned())
+            SuperviseError::Running { pid, .. } => {
+                Some(format!("use the one that runs, or end it and all that it runs with `kill {pid}`"))
             }
             SuperviseError::NotRunning { .. } => {
                 Some("start it with `unship supervise`; it adopts instances that still serve".to_owned())
             }
             SuperviseError::Listen { listen, .. } => {
                 Some(format!("see who has the address with `ss -ltnp | grep {listen}`"))
+            }
+            SuperviseError::Unreadable { path, .. } => {
+                Some(format!("end what runs from this folder by hand, then remove `{}`", path.display()))
             }
             SuperviseError::Refused { hint, .. } => hint.clone(),
             SuperviseError::Store(error) => error.hint(),

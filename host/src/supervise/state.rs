@@ -1,8 +1,8 @@
-//! What a successor must know to adopt the instances: `<runtime>/state.json`, written before and after every
+//! What a successor must know to adopt the instances: `<runtime>/state`, written before and after every
 //! start and stop. Not fsynced: a power cut ends the instances as well.
 
-use std::io;
-use std::path::Path;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use unship_core::time::Timestamp;
@@ -10,6 +10,9 @@ use unship_core::time::Timestamp;
 use super::SuperviseError;
 use super::wire::StartOrder;
 use crate::durable;
+
+/// When the file is written anew with only its last line.
+const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// The whole state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,22 +55,60 @@ pub(super) enum PhaseRecord {
     Restarting,
 }
 
-/// Reads what a predecessor left.
-pub(super) fn read(runtime: &Path) -> Result<Option<State>, SuperviseError> {
-    let path = runtime.join("state.json");
-    let bytes = match fs_err::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    match serde_json::from_slice(&bytes) {
-        Ok(state) => Ok(Some(state)),
-        Err(error) => Err(SuperviseError::Unreadable { path, why: error.to_string() }),
-    }
+/// The file: one whole state a line, the last one counts. Appending costs microseconds where replacing a
+/// file makes some file systems write it out at once, and a flip writes several times.
+#[derive(Debug)]
+pub(super) struct StateFile {
+    path: PathBuf,
+    file: fs_err::File,
+    length: u64,
 }
 
-/// Writes the state.
-pub(super) fn write(runtime: &Path, state: &State) -> Result<(), SuperviseError> {
-    let bytes = serde_json::to_vec(state).map_err(io::Error::from)?;
-    Ok(durable::write_volatile(&runtime.join("state.json"), &bytes, 0o600)?)
+impl StateFile {
+    /// Opens the file; answers what a predecessor left in it.
+    pub(super) fn open(runtime: &Path) -> Result<(StateFile, Option<State>), SuperviseError> {
+        let path = runtime.join("state");
+        let text = match fs_err::read(&path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error.into()),
+        };
+        // A last line cut short is one that the predecessor was writing when it was killed, before it did
+        // what the line was about to say.
+        let left = text.lines().rev().take(2).find_map(|line| serde_json::from_str(line).ok());
+        if left.is_none() && text.contains('\n') {
+            let why = "none of its last lines is a state".to_owned();
+            return Err(SuperviseError::Unreadable { path, why });
+        }
+        let file = StateFile::fresh(&path, left.as_ref())?;
+        Ok((file, left))
+    }
+
+    fn fresh(path: &Path, state: Option<&State>) -> io::Result<StateFile> {
+        let mut bytes = Vec::new();
+        if let Some(state) = state {
+            serde_json::to_writer(&mut bytes, state)?;
+            bytes.push(b'\n');
+        }
+        durable::write_volatile(path, &bytes, 0o600)?;
+        let file = fs_err::OpenOptions::new().append(true).open(path)?;
+        Ok(StateFile { path: path.to_owned(), file, length: bytes.len() as u64 })
+    }
+
+    /// Writes the state.
+    pub(super) fn write(&mut self, state: &State) -> io::Result<()> {
+        if self.length > FILE_BYTES_MAX {
+            *self = StateFile::fresh(&self.path, Some(state))?;
+            return Ok(());
+        }
+        let mut line = serde_json::to_vec(state)?;
+        line.push(b'\n');
+        if let Err(error) = self.file.write_all(&line) {
+            // Half a line must not swallow the next one.
+            self.file.set_len(self.length)?;
+            return Err(error);
+        }
+        self.length += line.len() as u64;
+        Ok(())
+    }
 }

@@ -1,4 +1,5 @@
 //! The host crate as a whole: a real agent, a real child runner, real processes and sockets.
 
 mod flip;
+mod runner;
 mod support;

@@ -81,8 +81,8 @@ fn requests_and_streams_that_run_finish() {
     let mut service = world.web(&[]);
     let mut slow = Connection::open(service.address).unwrap();
     let mut stream = Connection::open(service.address).unwrap();
-    slow.send("GET", "/slow?ms=2000", None, None).unwrap();
-    stream.send("GET", "/api/events/stream?seconds=2", None, None).unwrap();
+    slow.send("GET", "/slow?ms=1000", None, None).unwrap();
+    stream.send("GET", "/api/events/stream?seconds=1", None, None).unwrap();
     std::thread::sleep(Duration::from_millis(200));
     service.terminate();
     let answer = slow.receive().unwrap();

@@ -1,0 +1,192 @@
+//! `unship log`, `unship show`, `unship ledger`
+
+use std::process::ExitCode;
+
+use unship_core::journal::{Entry, Event, Outcome, State, fold};
+use unship_core::plan::Step;
+use unship_core::release::{NameError, RunId};
+
+use super::output::{BAD, DIM, GOOD, STRONG, WARN};
+use super::site::{self, SiteArgs};
+use super::{CliError, Output, exit, time_text};
+use crate::flow::RunReport;
+use crate::ports::World;
+use crate::wire::LedgerUse;
+
+/// List the runs of an environment, newest first
+#[derive(Debug, clap::Args)]
+pub struct Log {
+    #[command(flatten)]
+    site: SiteArgs,
+
+    /// How many
+    #[arg(long, short = 'n', default_value_t = 20, value_name = "COUNT")]
+    count: u32,
+}
+
+/// Show one run: every event with its time
+#[derive(Debug, clap::Args)]
+pub struct Show {
+    /// The run, as `unship log` names it
+    run: String,
+
+    #[command(flatten)]
+    site: SiteArgs,
+}
+
+/// Look after the ledger
+#[derive(Debug, clap::Args)]
+pub struct Ledger {
+    #[command(subcommand)]
+    verb: LedgerVerb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum LedgerVerb {
+    /// Read everything and say what is damaged
+    Verify(Verify),
+}
+
+#[derive(Debug, clap::Args)]
+struct Verify {
+    #[command(flatten)]
+    site: SiteArgs,
+}
+
+pub(super) fn log(args: &Log, output: &mut Output) -> Result<ExitCode, CliError> {
+    let site = args.site.site()?;
+    site::block_on(async {
+        let world = site::world(&site, LedgerUse::Required).await?;
+        let mut reports = Vec::new();
+        // A run that is not finished is not in the ledger yet.
+        let unfinished = crate::flow::unfinished(&world).await?;
+        reports.extend(unfinished.map(|(entries, state)| report(&state, &entries)));
+        for run in world.ledger.runs(args.count).await.map_err(failed)? {
+            let entries = world.ledger.entries(&run).await.map_err(failed)?;
+            let state = fold(&entries).map_err(|error| CliError::failed(format!("run {run}: {error}")))?;
+            reports.push(report(&state, &entries));
+        }
+        if output.is_json() {
+            output.document(&reports)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if reports.is_empty() {
+            output.note("nothing was run here yet");
+        }
+        for report in &reports {
+            output.line(line(report));
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn failed(error: crate::ports::LedgerError) -> CliError {
+    crate::flow::FlowError::from(error).into()
+}
+
+fn report(state: &State, entries: &[Entry]) -> RunReport {
+    RunReport::of(state, entries.last().map_or(state.holder.since, |entry| entry.at))
+}
+
+fn line(report: &RunReport) -> String {
+    let (style, outcome) = outcome(report.outcome);
+    let from = report.from.as_ref().map(|from| format!("{from} -> ")).unwrap_or_default();
+    let (verb, at) = (report.kind.verb(), time_text(report.started_at));
+    let what = format!("{verb} {from}{}", report.to);
+    format!("{at}  {what:<32} {style}{outcome:<14}{style:#} {DIM}{}{DIM:#}", report.run)
+}
+
+fn outcome(outcome: Option<Outcome>) -> (anstyle::Style, &'static str) {
+    match outcome {
+        Some(Outcome::Completed) => (GOOD, "completed"),
+        Some(Outcome::Partial) => (BAD, "in part"),
+        Some(Outcome::WentBack) => (WARN, "went back"),
+        Some(Outcome::WentBackPartly) => (BAD, "partly back"),
+        None => (WARN, "not finished"),
+    }
+}
+
+pub(super) fn show(args: &Show, output: &mut Output) -> Result<ExitCode, CliError> {
+    let run: RunId = args.run.parse().map_err(|error: NameError| CliError::usage(error.to_string()))?;
+    let site = args.site.site()?;
+    site::block_on(async {
+        let world = site::world(&site, LedgerUse::Required).await?;
+        let entries = entries(&world, &run).await?;
+        if output.is_json() {
+            output.document(&entries)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let state = fold(&entries).map_err(|error| CliError::failed(format!("run {run}: {error}")))?;
+        let holder = &state.holder;
+        output.line(format!("{STRONG}{}{STRONG:#}  by {}, {}", state.plan.title(), holder.who, run));
+        for entry in &entries {
+            output.line(format!("{}  {}", time_text(entry.at), event_text(&entry.event, &state)));
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+async fn entries(world: &World, run: &RunId) -> Result<Vec<Entry>, CliError> {
+    let entries = world.ledger.entries(run).await.map_err(failed)?;
+    if !entries.is_empty() {
+        return Ok(entries);
+    }
+    match crate::flow::unfinished(world).await? {
+        Some((entries, state)) if state.holder.run == *run => Ok(entries),
+        _ => Err(CliError::failed(format!("there is no run {run}")).hint("`unship log` lists the runs")),
+    }
+}
+
+fn event_text(event: &Event, state: &State) -> String {
+    let title = |step: &usize| state.plan.steps.get(*step).map(Step::title).unwrap_or_default();
+    let attempt_text =
+        |attempt: &u32| if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
+    match event {
+        Event::Started { epoch, .. } => format!("started, epoch {}", epoch.0),
+        Event::Intent { step, attempt } => format!("to do: {}{}", title(step), attempt_text(attempt)),
+        Event::Done { step, actions } => {
+            let what: Vec<&str> = actions.iter().map(|action| action.what.as_str()).collect();
+            let what = if what.is_empty() { String::new() } else { format!(" ({})", what.join("; ")) };
+            format!("{GOOD}done{GOOD:#}: {}{DIM}{what}{DIM:#}", title(step))
+        }
+        Event::Failed { step, error, .. } => format!("{BAD}failed{BAD:#}: {}: {error}", title(step)),
+        Event::Turned { why } => format!("{WARN}turned round{WARN:#}, because of: {why}"),
+        Event::UndoIntent { step, attempt } => format!("to undo: {}{}", title(step), attempt_text(attempt)),
+        Event::Undone { step } => format!("undone: {}", title(step)),
+        Event::UndoFailed { step, error } => format!("{BAD}undo failed{BAD:#}: {}: {error}", title(step)),
+        Event::Marked { release, mark, why } => {
+            let mark = match mark {
+                unship_core::history::Mark::Deployed => "deployed",
+                unship_core::history::Mark::KnownGood => "known good",
+                unship_core::history::Mark::Bad => "bad",
+                unship_core::history::Mark::Lifted => "unproven again",
+            };
+            format!("{release} is {mark}: {why}")
+        }
+        Event::Resumed { holder, epoch } => format!("resumed by {}, epoch {}", holder.who, epoch.0),
+        Event::Paused => "stopped as asked".into(),
+        Event::Finished { outcome: how } => {
+            let (style, words) = outcome(Some(*how));
+            format!("{style}{words}{style:#}")
+        }
+    }
+}
+
+pub(super) fn ledger(args: &Ledger, output: &mut Output) -> Result<ExitCode, CliError> {
+    let LedgerVerb::Verify(args) = &args.verb;
+    let site = args.site.site()?;
+    site::block_on(async {
+        let world = site::world(&site, LedgerUse::Required).await?;
+        let findings = world.ledger.verify().await.map_err(failed)?;
+        if output.is_json() {
+            output.document(&serde_json::json!({ "findings": findings }))?;
+        }
+        if findings.is_empty() {
+            output.note("the ledger is whole");
+        }
+        for finding in &findings {
+            output.note(format!("{BAD}damaged{BAD:#}  {finding}"));
+        }
+        Ok(ExitCode::from(if findings.is_empty() { exit::OK } else { exit::FAILED }))
+    })
+}

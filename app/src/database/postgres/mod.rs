@@ -1,0 +1,3 @@
+//! PostgreSQL: the catalog reader.
+
+pub mod catalog;

@@ -1,0 +1,39 @@
+//! An existing table has a new or changed constraint.
+
+use super::{Finding, Rule, Subject};
+use crate::schema::{Fact, Kind, Object};
+
+pub(super) const RULE: Rule = Rule {
+    id: "constraint-added",
+    title: "An existing table has a new or changed constraint",
+    page: include_str!("../../../../docs/rules/constraint-added.md"),
+    find,
+};
+
+fn find(subject: &Subject) -> Vec<Finding> {
+    let added = subject.added(&[Kind::Constraint]);
+    let changed = subject.altered(&[Kind::Constraint], Fact::Definition).filter_map(|(change, _, _)| change.now().map(|now| &**now));
+    added
+        .chain(changed)
+        .filter(|constraint| subject.before.has_table(&constraint.name.parent()))
+        .map(|constraint| {
+            let definition = constraint.fact(Fact::Definition).unwrap_or_default();
+            if only_on_columns_left_empty(subject, constraint) {
+                Finding::assumes(format!("{} is on new columns only, which the older release leaves as they are", constraint.name))
+            } else {
+                Finding::unknown(format!("{}: {definition}: does everything that the older release writes pass?", constraint.name))
+            }
+        })
+        .collect()
+}
+
+/// Are all its columns new, and does a row that does not name them pass because they are NULL?
+fn only_on_columns_left_empty(subject: &Subject, constraint: &Object) -> bool {
+    let Some(columns) = constraint.fact(Fact::Columns) else { return false };
+    columns.split(", ").all(|column| {
+        let mut name = constraint.name.clone();
+        name.part = Some(column.trim_matches('"').to_owned());
+        subject.before.get(Kind::Column, &name).is_none()
+            && subject.after.get(Kind::Column, &name).is_some_and(|column| !column.has(Fact::NotNull) && !column.has(Fact::Default))
+    })
+}

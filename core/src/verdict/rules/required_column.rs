@@ -1,0 +1,19 @@
+//! A new column must be given in every INSERT.
+
+use super::{Finding, Rule, Subject};
+use crate::schema::Kind;
+
+pub(super) const RULE: Rule = Rule {
+    id: "required-column",
+    title: "A new column must be given in every INSERT",
+    page: include_str!("../../../../docs/rules/required-column.md"),
+    find,
+};
+
+fn find(subject: &Subject) -> Vec<Finding> {
+    subject
+        .added(&[Kind::Column])
+        .filter(|column| subject.before.has_table(&column.name.parent()) && column.is_required_column())
+        .map(|column| Finding::breaks(format!("{} is NOT NULL without a default: INSERTs that do not name it fail", column.name)))
+        .collect()
+}

@@ -1,0 +1,15 @@
+//! A schema that existed is gone or has another name.
+
+use super::{Finding, Rule, Subject, gone};
+use crate::schema::Kind;
+
+pub(super) const RULE: Rule = Rule {
+    id: "schema-gone",
+    title: "A schema that existed is gone or has another name",
+    page: include_str!("../../../../docs/rules/schema-gone.md"),
+    find,
+};
+
+fn find(subject: &Subject) -> Vec<Finding> {
+    gone(subject, &[Kind::Schema])
+}

@@ -1,0 +1,20 @@
+//! A trigger or rule was added, removed or changed.
+
+use super::{Finding, Rule, Subject};
+use crate::schema::Kind;
+
+pub(super) const RULE: Rule = Rule {
+    id: "trigger-changed",
+    title: "A trigger or rule was added, removed or changed",
+    page: include_str!("../../../../docs/rules/trigger-changed.md"),
+    find,
+};
+
+fn find(subject: &Subject) -> Vec<Finding> {
+    let kinds = [Kind::Trigger, Kind::Rule, Kind::EventTrigger];
+    subject
+        .touched(&kinds)
+        .filter(|change| change.kind == Kind::EventTrigger || subject.before.relation(&change.name).is_some())
+        .map(|change| Finding::unknown(format!("{change}: it acts on what the older release writes")))
+        .collect()
+}
