@@ -137,6 +137,14 @@ impl Ledger for Wrapped<dyn Ledger> {
         self.points.around_async("ledger release", self.inner.release(run)).await
     }
 
+    async fn take(&self) -> Result<Option<Holder>, LedgerError> {
+        self.points.around_async("ledger take", self.inner.take()).await
+    }
+
+    async fn verify(&self) -> Result<Vec<String>, LedgerError> {
+        self.points.around_async("ledger verify", self.inner.verify()).await
+    }
+
     async fn holder(&self) -> Result<Option<Holder>, LedgerError> {
         self.points.around_async("ledger holder", self.inner.holder()).await
     }

@@ -128,7 +128,7 @@ pub async fn deploy(world: &World, name: &str, run: &str) -> Result<RunReport, F
 }
 
 pub async fn rollback(world: &World, run: &str, mode: Mode, stop: bool) -> Result<RunReport, FlowError> {
-    let request = Request { to: None, mode, reason: None, accept_unknown_schema: true };
+    let request = Request { to: None, mode, reason: None, accept_unknown_schema: true, break_glass: false };
     let proposal = flow::rollback::plan(world, run.parse().expect("a run"), &request).await?;
     let token = CancellationToken::new();
     if stop {

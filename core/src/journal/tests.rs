@@ -47,6 +47,7 @@ fn walk(kind: RunKind, fails: impl Fn(&Next) -> bool) -> (Vec<Next>, State) {
         tried.push(next);
         let failed = fails(&next);
         let events = match next {
+            Next::Mark => vec![],
             Next::Do { step, attempt } if failed => vec![
                 Event::Intent { step, attempt },
                 Event::Failed { step, error: "broken".into(), hint: None },

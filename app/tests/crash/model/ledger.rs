@@ -85,6 +85,17 @@ impl Ledger for ModelLedger {
         Ok(())
     }
 
+    async fn take(&self) -> Result<Option<Holder>, LedgerError> {
+        let mut state = self.lock()?;
+        let holder = state.live().cloned();
+        state.lease = None;
+        Ok(holder)
+    }
+
+    async fn verify(&self) -> Result<Vec<String>, LedgerError> {
+        self.lock().map(|_| Vec::new())
+    }
+
     async fn holder(&self) -> Result<Option<Holder>, LedgerError> {
         Ok(self.lock()?.live().cloned())
     }
