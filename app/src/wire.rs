@@ -14,10 +14,13 @@ use unship_core::time::Timestamp;
 use unship_host::agent::AgentError;
 use unship_host::agent::HostPaths;
 
+use crate::aftercare::NoteFile;
 use crate::config::{Config, ConfigError, Environment};
 use crate::ledger::{BlindLedger, JournalFolder, LocalLedger};
 use crate::placeholders::Placeholders;
-use crate::ports::{Clock, Host, JournalFailure, Ledger, LedgerError, Progress, Source, Target, World};
+use crate::ports::{
+    Aftercare, Clock, Host, JournalFailure, Ledger, LedgerError, Progress, Source, Target, World,
+};
 use crate::probe::HttpProber;
 use crate::service_commands::ConfiguredCommands;
 use crate::source::{Depot, GitSource};
@@ -133,6 +136,12 @@ impl Site {
         self.config.units.as_slice().iter().find_map(|unit| unit.listen).map(|listen| listen.0)
     }
 
+    /// Who tells people what came of a rollback.
+    fn aftercare(&self) -> Option<Arc<dyn Aftercare>> {
+        let file = self.config.aftercare.note_file.as_ref()?;
+        Some(Arc::new(NoteFile { path: PathBuf::from(self.placeholders().fill(file)) }))
+    }
+
     /// The service as hosts are told of it.
     pub fn service(&self) -> ServiceSpec {
         let words = self.placeholders();
@@ -209,6 +218,7 @@ impl Site {
                 migrate_up,
                 smoke,
             }),
+            aftercare: self.aftercare(),
             source,
             clock,
             progress,

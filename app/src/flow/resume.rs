@@ -1,6 +1,7 @@
 //! Going on with a run that was interrupted, or taking it back.
 
 use tokio_util::sync::CancellationToken;
+use unship_core::aftercare::Notice;
 use unship_core::journal::{Entry, Event, Outcome, State, fold};
 use unship_core::plan::RunKind;
 use unship_core::protocol::{Epoch, Holder};
@@ -15,25 +16,37 @@ use crate::ports::{Journal, World};
 /// written are merged into it on the way.
 pub async fn unfinished(world: &World) -> Result<Option<(Vec<Entry>, State)>, FlowError> {
     for run in world.journals.open_runs()? {
-        let (_, entries) = world.journals.open(&run)?;
+        let entries = world.journals.read(&run)?;
         let state = match fold(&entries) {
             Ok(state) => state,
-            // Died before its first entry was on the disk: nothing was done.
-            Err(_) if entries.is_empty() => {
-                world.journals.close(&run)?;
-                continue;
-            }
+            // It has just begun, or died before its first entry was on the disk: nothing was done.
+            Err(_) if entries.is_empty() => continue,
             Err(error) => return Err(FlowError::JournalBroken { run, why: error.to_string() }),
         };
         if state.outcome.is_none() {
             return Ok(Some((entries, state)));
         }
-        // A ledger that cannot be written gets it another time.
-        if world.ledger.append(&run, &entries).await.is_ok() {
+        // What cannot be written or told now is, another time.
+        let written = world.ledger.append(&run, &entries).await.is_ok();
+        if tell(world, &state).await && written {
             world.journals.close(&run)?;
         }
     }
     Ok(None)
+}
+
+/// Tells people of an ended rollback. The journal stays open until that is done, so that it is never lost.
+pub(super) async fn tell(world: &World, state: &State) -> bool {
+    let (Some(aftercare), Some(notice)) = (&world.aftercare, Notice::of(state)) else {
+        return true;
+    };
+    match aftercare.tell(&notice).await {
+        Ok(()) => true,
+        Err(failure) => {
+            world.progress.note(&failure.message);
+            false
+        }
+    }
 }
 
 /// Goes on with the unfinished run, from its journal, under a new epoch.

@@ -74,3 +74,26 @@ fn two_runs_of_one_name_cannot_share_a_file() {
     let (_folder, journals, _) = written(1);
     assert!(journals.create(&run()).is_err());
 }
+
+#[test]
+fn a_process_that_was_thought_dead_cannot_write_where_another_went_on() {
+    let (_folder, journals, _) = written(0);
+    let (mut old, _) = journals.open(&run()).expect("opens");
+    old.append(&entry(0)).expect("appends");
+    let (mut new, entries) = journals.open(&run()).expect("another goes on");
+    assert_eq!(entries.len(), 1);
+    new.append(&entry(1)).expect("appends");
+    let error = old.append(&entry(1)).expect_err("refused");
+    assert!(error.why.contains("another process has gone on"), "{error}");
+    assert_eq!(journals.read(&run()).expect("reads"), [entry(0), entry(1)]);
+}
+
+#[test]
+fn reading_leaves_a_line_that_is_being_written_as_it_is() {
+    let (_folder, journals, path) = written(1);
+    let mut bytes = fs_err::read(&path).expect("reads");
+    bytes.extend_from_slice(b"half a li");
+    fs_err::write(&path, &bytes).expect("writes");
+    assert_eq!(journals.read(&run()).expect("reads"), [entry(0)]);
+    assert_eq!(fs_err::read(&path).expect("reads"), bytes);
+}
