@@ -266,3 +266,8 @@ pub fn new_run_id(now: Timestamp) -> Result<RunId, unship_core::release::NameErr
     let ms = now.0.rem_euclid(1_000);
     format!("{time}-{ms:03}-{:x}", std::process::id()).parse()
 }
+
+/// The process in which a SQLite shadow runs its statements; it serves its parent until that goes.
+pub fn serve_sqlite_shadow() -> Result<(), crate::database::shadow::sqlite::ChildError> {
+    crate::database::shadow::sqlite::serve()
+}
