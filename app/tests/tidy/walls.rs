@@ -30,8 +30,7 @@ const APP: &[(&str, &[&str])] = &[
 ];
 
 /// The modules that are behind ports: only `wire` names them.
-const BACKENDS: &[&str] =
-    &["ledger", "transport", "source", "probe", "service_commands", "database"];
+const BACKENDS: &[&str] = &["ledger", "transport", "source", "probe", "service_commands", "database"];
 
 /// The first names after `crate::` in a file, wherever they stand, also in braces.
 fn named(file: &File) -> BTreeSet<String> {
