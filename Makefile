@@ -13,8 +13,7 @@ build: ## Build the program
 
 .PHONY: drill
 drill: build ## Rehearse a rollback for real, under load, on this machine
-	examples/shithubd/history/make-history target/shithubd-history
-	$(UNSHIP) --config examples/shithubd/unship.toml drill
+	$(UNSHIP) drill --config examples/shithubd/unship.toml
 
 .PHONY: test
 test: lint test-rust test-example ## Run all tests
