@@ -26,6 +26,10 @@ pub enum Event {
         epoch: Epoch,
         /// What it will do.
         plan: Box<Plan>,
+        /// What is to be said of releases before the first step. Part of the first event, so that a run that
+        /// dies right after it still says it.
+        #[serde(default)]
+        marks: Vec<NewMark>,
     },
     /// A step is about to be tried.
     Intent {
@@ -97,6 +101,17 @@ pub enum Event {
         /// How.
         outcome: Outcome,
     },
+}
+
+/// Something that a run says of a release when it begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewMark {
+    /// The release.
+    pub release: Release,
+    /// What is said of it.
+    pub mark: Mark,
+    /// Why.
+    pub why: String,
 }
 
 /// An event and when it was written.
@@ -177,6 +192,8 @@ pub struct State {
     pub epoch: Epoch,
     /// What it does.
     pub plan: Plan,
+    /// What is still to be said of releases.
+    pub unmarked: Vec<NewMark>,
     /// One per step of the plan.
     pub steps: Vec<StepState>,
     /// The last failure of each step, which outlives its undo.
@@ -192,6 +209,8 @@ pub struct State {
 /// What a run does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
+    /// Write down the first of [`State::unmarked`].
+    Mark,
     /// Write the intent, then do the step.
     Do {
         /// Index of the step.
@@ -243,13 +262,14 @@ pub enum JournalError {
 /// Adds up the events of one run.
 pub fn fold(entries: &[Entry]) -> Result<State, JournalError> {
     let mut entries = entries.iter();
-    let Some(Entry { event: Event::Started { holder, epoch, plan }, .. }) = entries.next() else {
+    let Some(Entry { event: Event::Started { holder, epoch, plan, marks }, .. }) = entries.next() else {
         return Err(JournalError::NoStart);
     };
     let mut state = State {
         holder: holder.clone(),
         epoch: *epoch,
         plan: (**plan).clone(),
+        unmarked: marks.clone(),
         steps: vec![StepState::NotTried; plan.steps.len()],
         failures: BTreeMap::new(),
         direction: Direction::Forward,
@@ -303,7 +323,10 @@ impl State {
             }
             Event::Resumed { epoch, .. } if *epoch <= self.epoch => return Err("an epoch that is over"),
             Event::Resumed { epoch, .. } => self.epoch = *epoch,
-            Event::Marked { .. } | Event::Paused => {}
+            Event::Marked { release, mark, .. } => {
+                self.unmarked.retain(|new| new.release != *release || new.mark != *mark);
+            }
+            Event::Paused => {}
             Event::Finished { outcome } => self.outcome = Some(*outcome),
         }
         Ok(())
@@ -333,6 +356,9 @@ impl State {
     pub fn next(&self) -> Next {
         if self.outcome.is_some() {
             return Next::Nothing;
+        }
+        if !self.unmarked.is_empty() {
+            return Next::Mark;
         }
         match self.direction {
             Direction::Forward => self.next_forward(),

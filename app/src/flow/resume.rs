@@ -49,7 +49,11 @@ pub async fn abort(world: &World, stop: &CancellationToken) -> Result<RunReport,
     match kind {
         RunKind::Deploy if run.goes_forward() => run.write(Event::Turned { why: "aborted".into() })?,
         RunKind::Deploy => {}
-        RunKind::Rollback => run.write(Event::Finished { outcome: Outcome::Partial })?,
+        RunKind::Rollback => {
+            // The release was taken for bad, however far the run came.
+            run.mark()?;
+            run.write(Event::Finished { outcome: Outcome::Partial })?;
+        }
     }
     run.go(stop).await
 }

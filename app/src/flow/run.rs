@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 use unship_core::history::Mark;
-use unship_core::journal::{Direction, Entry, Event, Next, Outcome, State, fold};
+use unship_core::journal::{Direction, Entry, Event, NewMark, Next, Outcome, State, fold};
 use unship_core::plan::{Plan, RunKind, Step};
 use unship_core::protocol::{Epoch, Holder, HostReply, HostRequest, PROTOCOL_VERSION};
 use unship_core::release::{Release, RunId};
@@ -68,14 +68,11 @@ async fn start(
     let epoch = Epoch(prepared.epoch_seen.0 + 1);
     claim(world, &holder, epoch).await?;
     let mut journal = world.journals.create(&prepared.run)?;
-    let event = Event::Started { holder: holder.clone(), epoch, plan: Box::new(prepared.plan) };
+    let marks = prepared.marks.into_iter().map(|(release, mark, why)| NewMark { release, mark, why }).collect();
+    let event = Event::Started { holder: holder.clone(), epoch, plan: Box::new(prepared.plan), marks };
     let first = Entry { seq: 0, at: holder.since, event };
     journal.append(&first)?;
-    let mut run = Run::new(world, &prepared.run, journal, vec![first])?;
-    for (release, mark, why) in prepared.marks {
-        run.write(Event::Marked { release, mark, why })?;
-    }
-    run.go(stop).await
+    Run::new(world, &prepared.run, journal, vec![first])?.go(stop).await
 }
 
 /// Claims every host for the run. A host that another run claimed meanwhile refuses.
@@ -165,6 +162,7 @@ impl<'a> Run<'a> {
                 return Ok(RunReport::of(&self.state, self.world.clock.now()));
             }
             match next {
+                Next::Mark => self.mark()?,
                 Next::Do { step, attempt } => self.act(step, attempt).await?,
                 Next::Check { step, attempt } => self.check(step, attempt).await?,
                 Next::Turn { step } => {
@@ -180,6 +178,14 @@ impl<'a> Run<'a> {
                 }
             }
         }
+    }
+
+    /// Writes down what is still to be said of releases.
+    pub(super) fn mark(&mut self) -> Result<(), FlowError> {
+        for NewMark { release, mark, why } in self.state.unmarked.clone() {
+            self.write(Event::Marked { release, mark, why })?;
+        }
+        Ok(())
     }
 
     async fn act(&mut self, step: usize, attempt: u32) -> Result<(), FlowError> {

@@ -86,6 +86,18 @@ impl Prepared {
         })
     }
 
+    /// Can it run inside a transaction once its BEGIN and COMMIT are taken out? Not if it ends one in another way:
+    /// what follows would be outside.
+    pub fn fits_transaction(&self) -> bool {
+        let ends = |words: &[String]| match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["ROLLBACK", "TO", ..] | ["ROLLBACK", "WORK" | "TRANSACTION", "TO", ..] => false,
+            ["ROLLBACK" | "ABORT", ..] | ["PREPARE", "TRANSACTION", ..] => true,
+            ["COMMIT" | "END", rest @ ..] => rest.contains(&"CHAIN") || rest.contains(&"PREPARED"),
+            _ => false,
+        };
+        self.without(ends).pieces == self.pieces
+    }
+
     /// Does it take transactions into its own hands?
     pub fn controls_transactions(&self) -> bool {
         self.inside_transaction().pieces != self.pieces

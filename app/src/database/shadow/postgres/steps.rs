@@ -123,7 +123,10 @@ impl PostgresShadow {
         };
         remarks.extend(down.remarks.iter().cloned());
         let (up, down) = (self.without_missing(up), self.without_missing(down));
-        if let Some(run) = self.try_inside_transaction(&down, &up, remarks).await? {
+        if down.fits_transaction()
+            && up.fits_transaction()
+            && let Some(run) = self.try_inside_transaction(&down, &up, remarks).await?
+        {
             return Ok(run);
         }
         self.session.enter_clone().await?;
@@ -330,8 +333,12 @@ impl PostgresShadow {
                 undone = Ok(None);
                 break;
             };
-            let script =
-                self.missing.iter().fold(script, |script, extension| script.without_extension(extension));
+            let script = self.without_missing(script);
+            if !script.fits_transaction() {
+                undone = Ok(None);
+                break;
+            }
+            let script = script.inside_transaction();
             self.session.start_clock();
             match self.run_nested(&script).await {
                 Ok(Ok(())) => undone = Ok(Some(())),
@@ -365,6 +372,7 @@ fn remark_on(wanted: &Privileged) -> String {
         Privileged::CreateExtension(name) => format!("extension `{name}` needs a superuser, and got one"),
         Privileged::SystemTriggers => "`TRIGGER ALL` needs a superuser, and got one".to_owned(),
         Privileged::Catalog(table) => format!("writing to `{table}` needs a superuser, and got one"),
+        Privileged::Owner => "`OWNER TO` needs a superuser here, and got one".to_owned(),
         Privileged::EventTrigger => "an event trigger needs a superuser, and got one".to_owned(),
         Privileged::PublicationOfAll => {
             "a publication of all tables needs a superuser, and got one".to_owned()
