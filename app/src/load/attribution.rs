@@ -26,7 +26,7 @@ use super::sample::{Outcome, Recording, Sample};
 const NOTED_LATE_US: i64 = 200_000;
 const NOTED_EARLY_US: i64 = 100_000;
 /// Two ends that differ in their distance from a loss by less than this are equally near.
-const TIE_US: i64 = 20_000;
+const TIE_US: u64 = 20_000;
 /// Hosts note times in milliseconds, rounded down.
 const ROUNDED_US: i64 = 1_000;
 
@@ -173,8 +173,7 @@ impl<'a> Attribution<'a> {
             ends.filter(|at| at_the_loss.contains(at)).map(|at| at.abs_diff(end)).min()
         };
         let told = nearest(&|life| life.signalled_us.is_some());
-        nearest(&by_itself)
-            .is_some_and(|distance| told.is_none_or(|told| told > distance + TIE_US.unsigned_abs()))
+        nearest(&by_itself).is_some_and(|distance| told.is_none_or(|told| told > distance + TIE_US))
     }
 
     /// Processes that ran at any time of a request.
