@@ -3,11 +3,15 @@
 //! A line is the chained digest of everything up to it, a space, and the entry as JSON. A last line that was
 //! cut off by a crash is dropped: its act was never begun, because an append returns only when the line is
 //! on the disk. A wrong line anywhere else is damage and is named.
+//!
+//! Reading changes nothing: others look at the journal of a run while it writes. One writer follows another
+//! only when a run is resumed, and the one who was thought dead finds the file longer than it left it.
 
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use fs_err::{File, OpenOptions};
+use rustix::fs::FlockOperation;
 use unship_core::journal::Entry;
 use unship_core::release::{Digest, RunId};
 
@@ -62,7 +66,7 @@ impl Journals for JournalFolder {
         let file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(failed)?;
         // The file's name must survive a crash as well as its content.
         File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-        Ok(Box::new(JournalFile { path, file, chain: first_link(), broken: false }))
+        Ok(Box::new(JournalFile { path, file, chain: first_link(), whole: 0, length: 0, broken: false }))
     }
 
     fn open(&self, run: &RunId) -> Result<(Box<dyn Journal>, Vec<Entry>), JournalFailure> {
@@ -76,10 +80,8 @@ impl Journals for JournalFolder {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed)?;
         let (entries, chain, length) = read(&bytes).map_err(|why| failure(&path, &why))?;
-        // What follows the last whole line was never on the disk as far as the run knew.
-        file.set_len(length as u64).map_err(failed)?;
-        file.seek(SeekFrom::End(0)).map_err(failed)?;
-        Ok((Box::new(JournalFile { path, file, chain, broken: false }), entries))
+        let (whole, length) = (length as u64, bytes.len() as u64);
+        Ok((Box::new(JournalFile { path, file, chain, whole, length, broken: false }), entries))
     }
 
     fn open_runs(&self) -> Result<Vec<RunId>, JournalFailure> {
@@ -142,6 +144,11 @@ struct JournalFile {
     path: PathBuf,
     file: File,
     chain: Digest,
+    /// Bytes of whole lines. What follows them was never on the disk as far as the run knew, and the next
+    /// append writes over it.
+    whole: u64,
+    /// Bytes of the file when this writer last saw it.
+    length: u64,
     /// An append failed half way: what follows it could not be read back, so nothing may follow it.
     broken: bool,
 }
@@ -154,13 +161,41 @@ impl Journal for JournalFile {
         let json = serde_json::to_string(entry).map_err(|error| failure(&self.path, &error))?;
         let chain = link(&self.chain, &json);
         let line = format!("{chain} {json}\n");
-        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data());
-        if let Err(error) = written {
-            self.broken = true;
-            return Err(failure(&self.path, &error));
+        match self.write(line.as_bytes()) {
+            Ok(true) => {}
+            Ok(false) => return Err(failure(&self.path, &"another process has gone on with this run")),
+            Err(error) => {
+                self.broken = true;
+                return Err(failure(&self.path, &error));
+            }
         }
         self.chain = chain;
         Ok(())
+    }
+}
+
+impl JournalFile {
+    /// Writes a line and waits for the disk; false, and nothing written, when somebody else wrote since.
+    fn write(&mut self, line: &[u8]) -> std::io::Result<bool> {
+        rustix::fs::flock(self.file.file(), FlockOperation::LockExclusive)?;
+        let written = self.write_locked(line);
+        rustix::fs::flock(self.file.file(), FlockOperation::Unlock)?;
+        written
+    }
+
+    fn write_locked(&mut self, line: &[u8]) -> std::io::Result<bool> {
+        if self.file.metadata()?.len() != self.length {
+            return Ok(false);
+        }
+        if self.length != self.whole {
+            self.file.set_len(self.whole)?;
+        }
+        self.file.seek(SeekFrom::Start(self.whole))?;
+        self.file.write_all(line)?;
+        self.file.sync_data()?;
+        self.whole += line.len() as u64;
+        self.length = self.whole;
+        Ok(true)
     }
 }
 
