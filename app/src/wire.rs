@@ -27,7 +27,6 @@ use crate::source::{Depot, GitSource};
 use crate::transport::InProcess;
 
 pub use crate::database::shadow::Limits as ShadowLimits;
-pub use crate::database::shadow::sqlite::serve as serve_sqlite_shadow;
 pub use shadow::{ShadowChoice, shadow};
 
 /// Why the world could not be set up. Nothing was changed.

@@ -39,6 +39,7 @@ const APP: &[(&str, &[&str])] = &[
     ("ledger", &["ports"]),
     ("transport", &["ports"]),
     ("aftercare", &["ports"]),
+    ("database", &["ports"]),
 ];
 
 /// The modules that are behind ports: only `wire` names them.
