@@ -27,7 +27,7 @@ use crate::source::{Depot, GitSource};
 use crate::transport::InProcess;
 
 pub use crate::database::shadow::Limits as ShadowLimits;
-pub use shadow::{ShadowChoice, shadow};
+pub use shadow::{Engine, ShadowChoice, shadow};
 
 /// Why the world could not be set up. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
