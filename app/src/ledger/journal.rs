@@ -86,11 +86,11 @@ impl Journals for JournalFolder {
         let path = self.path(run);
         let failed = |error: std::io::Error| failure(&path, &error);
         let file = OpenOptions::new().read(true).append(true).open(&path).map_err(failed)?;
-        let _locked = Locked::file(&path, &file)?;
+        let locked = Locked::file(&path, &file)?;
         let (entries, chain, length) = whole_lines(&path, &file)?;
         // What follows the last whole line was never on the disk as far as the run knew.
         file.set_len(length).map_err(failed)?;
-        drop(_locked);
+        drop(locked);
         Ok((Box::new(JournalFile { path, file, chain, length, broken: false }), entries))
     }
 
