@@ -44,5 +44,9 @@ bench-flip: ## A flip through unship against the bare floor, under load
 	$(CARGO) run --release --locked -p unship-bench --bin flip
 
 .PHONY: bench-check
-bench-check: ## All work on a migration against psql applying the same up, down, up
+bench-check: ## All work of `check` on a migration step against psql applying the same up, down, up
 	$(CARGO) run --release --locked -p unship-bench --bin check
+
+.PHONY: test-pg-matrix
+test-pg-matrix: build ## The tests of `check` on PostgreSQL 15 to 18
+	PATH="$(CURDIR)/target/tools/bin:$$PATH" testbed/pg-matrix
