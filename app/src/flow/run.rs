@@ -68,7 +68,8 @@ async fn start(
     let epoch = Epoch(prepared.epoch_seen.0 + 1);
     claim(world, &holder, epoch).await?;
     let mut journal = world.journals.create(&prepared.run)?;
-    let marks = prepared.marks.into_iter().map(|(release, mark, why)| NewMark { release, mark, why }).collect();
+    let marks =
+        prepared.marks.into_iter().map(|(release, mark, why)| NewMark { release, mark, why }).collect();
     let event = Event::Started { holder: holder.clone(), epoch, plan: Box::new(prepared.plan), marks };
     let first = Entry { seq: 0, at: holder.since, event };
     journal.append(&first)?;

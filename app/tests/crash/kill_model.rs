@@ -105,7 +105,10 @@ async fn a_disk_that_lies_is_found() {
 #[tokio::test]
 async fn points_are_the_same_every_time() {
     let site = prepared(Scenario::Deploy).await;
-    let (one, two) = (points_of(Scenario::Deploy, &mut site.clone()).await, points_of(Scenario::Deploy, &mut site.clone()).await);
+    let (one, two) = (
+        points_of(Scenario::Deploy, &mut site.clone()).await,
+        points_of(Scenario::Deploy, &mut site.clone()).await,
+    );
     assert_eq!(one, two);
     // What a process does that is not killed is the same with and without points.
     let mut site = site.clone();

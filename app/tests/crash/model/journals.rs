@@ -61,7 +61,8 @@ impl Journals for ModelJournals {
 
     fn open(&self, run: &RunId) -> Result<(Box<dyn Journal>, Vec<Entry>), JournalFailure> {
         let state = self.lock();
-        let file = state.files.get(run).filter(|file| !file.closed).ok_or_else(|| failure(run, "not there"))?;
+        let file =
+            state.files.get(run).filter(|file| !file.closed).ok_or_else(|| failure(run, "not there"))?;
         let writer = Writer { journals: self.clone(), run: run.clone(), length: file.entries.len() };
         Ok((Box::new(writer), file.entries.clone()))
     }

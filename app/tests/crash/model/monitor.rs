@@ -69,7 +69,8 @@ impl Monitor {
             after(action);
         });
         // A claim that was there already is a claim.
-        if let (HostRequest::Claim { .. }, HostReply::Done { .. }, false) = (&envelope.request, &reply, judged)
+        if let (HostRequest::Claim { .. }, HostReply::Done { .. }, false) =
+            (&envelope.request, &reply, judged)
         {
             self.judge(&name, process, envelope);
         }
@@ -110,15 +111,15 @@ impl Monitor {
         let needs_intent =
             !matches!(envelope.request, HostRequest::Unclaim | HostRequest::LiftQuarantine { .. });
         if needs_intent && !self.intended(envelope) {
-            let text =
-                format!("{host} did `{what}` of step {} without an intent on the disk", envelope.step);
+            let text = format!("{host} did `{what}` of step {} without an intent on the disk", envelope.step);
             seen.violations.push(text);
         }
     }
 
     fn intended(&self, envelope: &Envelope) -> bool {
         let journals = lock(&self.journals);
-        let entries = journals.files.get(&envelope.run).map(|file| file.entries.as_slice()).unwrap_or_default();
+        let entries =
+            journals.files.get(&envelope.run).map(|file| file.entries.as_slice()).unwrap_or_default();
         entries.iter().any(|entry| match entry.event {
             Event::Intent { step, attempt } | Event::UndoIntent { step, attempt } => {
                 step as u64 == u64::from(envelope.step) && attempt == envelope.attempt
