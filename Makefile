@@ -33,8 +33,16 @@ test-rust: build ## The tests of the three crates
 .PHONY: test-example
 test-example: ## The tests of the reference service and its history
 	cd examples/shithubd && $(CARGO) test --locked
-	examples/shithubd/history/make-history --check target/shithubd-history
+	examples/shithubd/history/verify --quick
+
+.PHONY: prove
+prove: ## The longer proofs: every release of the reference service is built, run and migrated
+	examples/shithubd/history/verify --tests
 
 .PHONY: bench-flip
 bench-flip: ## A flip through unship against the bare floor, under load
 	$(CARGO) run --release --locked -p unship-bench --bin flip
+
+.PHONY: bench-check
+bench-check: ## All work on a migration against psql applying the same up, down, up
+	$(CARGO) run --release --locked -p unship-bench --bin check

@@ -68,9 +68,11 @@ impl RunReport {
         let went_back = matches!(state.outcome, Some(Outcome::WentBack | Outcome::WentBackPartly));
         let left = state.plan.steps.iter().zip(&state.steps).filter_map(|(step, state)| {
             match (step.undo(), state) {
-                (Undo::PointOfNoReturn(why), StepState::Done | StepState::Failed) if went_back => {
-                    Some(format!("{}: {why}", step.title()))
-                }
+                // What was begun and never looked at again may have been done.
+                (
+                    Undo::PointOfNoReturn(why),
+                    StepState::Done | StepState::Failed | StepState::Intended { .. },
+                ) if went_back => Some(format!("{}: {why}", step.title())),
                 _ => None,
             }
         });

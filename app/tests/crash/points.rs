@@ -176,6 +176,10 @@ impl Journals for Wrapped<dyn Journals> {
         Ok(Box::new(WrappedJournal { inner, points: Arc::clone(&self.points) }))
     }
 
+    fn read(&self, run: &RunId) -> Result<Vec<Entry>, JournalFailure> {
+        self.points.around("journal read", || self.inner.read(run))
+    }
+
     fn open(&self, run: &RunId) -> Result<(Box<dyn Journal>, Vec<Entry>), JournalFailure> {
         let (inner, entries) = self.points.around("journal open", || self.inner.open(run))?;
         Ok((Box::new(WrappedJournal { inner, points: Arc::clone(&self.points) }), entries))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use unship::flow::rollback::{Mode, Request};
-use unship::flow::{self, FlowError, RunReport};
+use unship::flow::{self, FlowError, RunReport, StepReport};
 use unship::ports::World;
 use unship_core::history::{self, Mark, Standing};
 use unship_core::journal::{Event, Outcome, fold};
@@ -280,6 +280,18 @@ fn serves(state: &HostState, release: &Release) -> bool {
 
 /// What the report says is so.
 fn truth(report: &RunReport, states: &[(HostName, HostState)]) {
+    let outcome = report.outcome.expect("it ended");
+    if outcome == Outcome::Partial {
+        let all_done = report.steps.iter().all(|step| step.state == "done");
+        assert!(!all_done, "it calls itself half done and names nothing: {report:#?}");
+    }
+    if matches!(outcome, Outcome::WentBack | Outcome::WentBackPartly) {
+        let begun =
+            |step: &&StepReport| step.title.starts_with("apply the migrations") && step.state != "not_tried";
+        for step in report.steps.iter().filter(begun) {
+            assert!(report.left.iter().any(|left| left.contains(&step.title)), "{report:#?}");
+        }
+    }
     for (host, state) in states {
         let named = report.steps.iter().any(|step| {
             step.title.contains(host.as_str())
@@ -290,7 +302,7 @@ fn truth(report: &RunReport, states: &[(HostName, HostState)]) {
             Some(from) => serves(state, from),
             None => state.instances.is_empty() && state.current.is_none(),
         };
-        let holds = match report.outcome.expect("it ended") {
+        let holds = match outcome {
             Outcome::Completed => on_target,
             Outcome::WentBack => as_before,
             Outcome::Partial => on_target || named,

@@ -1,6 +1,6 @@
 //! Watches every request that reaches a host, and notes what must never be:
 //!
-//! * a host acts for a process that was not the last to claim it, or under an older epoch;
+//! * a host acts under another epoch than the last one that was claimed;
 //! * two processes act on one host under one epoch;
 //! * a host acts and the intent is not in the run's journal.
 //!
@@ -95,7 +95,7 @@ impl Monitor {
         }
         seen.acts += 1;
         let what = crate::points::word(envelope);
-        if seen.claims.get(host) != Some(&(envelope.epoch, process)) {
+        if seen.claims.get(host).map(|(epoch, _)| *epoch) != Some(envelope.epoch) {
             let last = seen.claims.get(host);
             let text = format!(
                 "{host} did `{what}` for process {process} with epoch {}, but was claimed by {last:?}",

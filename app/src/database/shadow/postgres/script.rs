@@ -136,6 +136,19 @@ impl Prepared {
         found.then_some(next)
     }
 
+    /// The same with one statement a piece in place of piece `which`, and where in that text each of them starts,
+    /// in characters from 1. None if there is only one.
+    pub fn statement_by_statement(&self, which: usize) -> Option<(Vec<Piece>, Vec<usize>)> {
+        let Some(Piece::Sql(text)) = self.pieces.get(which) else { return None };
+        let (mut pieces, mut starts) = (Vec::new(), Vec::new());
+        for piece in sql::split(text).pieces {
+            let sql::Piece::Statement(statement) = piece else { continue };
+            starts.push(text[..statement.span.start].chars().count() + 1);
+            pieces.push(Piece::Sql(text[statement.span].to_owned()));
+        }
+        (pieces.len() > 1).then_some((pieces, starts))
+    }
+
     /// Was one text cut in several, that should still happen all or not at all?
     pub fn was_cut(&self) -> bool {
         self.pieces.iter().any(|piece| matches!(piece, Piece::Elevated(_)))
