@@ -207,6 +207,8 @@ impl<'a> Run<'a> {
                     let why = self.state.plan.steps.get(step).map(Step::title).unwrap_or_default();
                     self.world.progress.note(&format!("going back, because this failed: {why}"));
                     self.write(Event::Turned { why })?;
+                    // A request that arrives twice must not arrive after its undo.
+                    self.new_epoch().await?;
                 }
                 Next::Undo { step, attempt } => self.undo(step, attempt).await?,
                 Next::Finish(outcome) => self.finish(outcome)?,
@@ -270,9 +272,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A request whose answer was lost may still be under way, and must not arrive after the next one: every
-    /// host gets a new epoch, which shuts it out.
+    /// A request whose answer was lost may still be under way, and must not arrive after the next one.
     async fn fence(&mut self, doubted: &Step) -> Result<(), FlowError> {
+        self.world.progress.note(&format!("no answer; it is looked at again: {}", doubted.title()));
+        self.new_epoch().await
+    }
+
+    /// Claims every host anew: what was sent before and has not arrived yet is shut out.
+    async fn new_epoch(&mut self) -> Result<(), FlowError> {
         let epoch = Epoch(self.state.epoch.0 + 1);
         let holder = self.state.holder.clone();
         // The journal first: if another process has gone on with this run, that epoch is not ours to take.
@@ -289,7 +296,6 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        self.world.progress.note(&format!("no answer; it is looked at again: {}", doubted.title()));
         Ok(())
     }
 

@@ -262,7 +262,7 @@ async fn nothing_was_done(
 }
 
 /// Whether the host serves this release on both units, and runs nothing else.
-fn serves(state: &HostState, release: &Release) -> bool {
+pub fn serves(state: &HostState, release: &Release) -> bool {
     let ready = |unit: &str| {
         state.instances.iter().any(|instance| {
             instance.unit == unit
