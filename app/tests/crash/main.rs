@@ -5,6 +5,7 @@
 
 mod kill_model;
 mod model;
+mod overlap;
 mod points;
 mod scenario;
 mod simulation;
