@@ -72,17 +72,14 @@ pub enum FlowError {
         /// Why.
         why: Box<FlowError>,
     },
-    /// Another run came between the plan and its execution.
-    #[error("{} was at {host} since this plan was made: {}", .holder.who, .holder.what)]
+    /// Another run came while the hosts were looked at, or between the plan and its execution.
+    #[error("{} was at {host} meanwhile: {}", .holder.who, .holder.what)]
     Overtaken {
         /// The host.
         host: HostName,
         /// Whose run it was.
         holder: Box<Holder>,
     },
-    /// Runs of others came and went while the hosts were looked at.
-    #[error("the hosts do not come to rest: one run follows another")]
-    Restless,
     /// There is nothing to go on with.
     #[error("there is no unfinished run")]
     NothingToResume,

@@ -8,7 +8,7 @@ use unship_core::protocol::{Epoch, Holder};
 use unship_core::release::RunId;
 
 use super::observe::observe;
-use super::run::{Run, claim, claims_of};
+use super::run::{Run, claim, claims_of, not_overtaken};
 use super::{FlowError, RunReport};
 use crate::ports::{Journal, LedgerError, World};
 
@@ -49,30 +49,27 @@ pub(super) async fn tell(world: &World, state: &State) -> bool {
     }
 }
 
-/// How often hosts are looked at again because somebody's run was just ending.
-const LOOKS_MAX: usize = 5;
-
 /// The state of every host while no run is under way: what is seen in the middle of another's run is no ground
 /// for a plan. Runs that ended while the ledger could not be written are merged into it first.
 pub(super) async fn settled(world: &World, run: &RunId) -> Result<Vec<HostFacts>, FlowError> {
-    let mut hosts = None;
-    for _ in 0..LOOKS_MAX {
-        let now = observe(world, run).await?;
-        if let Some(holder) = world.ledger.holder().await? {
-            return Err(LedgerError::Held { holder: Box::new(holder) }.into());
-        }
-        let ended = now.iter().filter_map(|facts| facts.state.epoch.as_ref()).all(|record| record.ended);
-        // A claim that nobody ended and nobody holds was left by a process that died.
-        if ended || hosts.as_ref() == Some(&claims_of(&now)) {
-            if let Some((_, other)) = unfinished(world).await? {
-                let Holder { run, what, who, .. } = other.holder;
-                return Err(FlowError::Unfinished { run, what, who });
-            }
-            return Ok(now);
-        }
-        hosts = Some(claims_of(&now));
+    let mut hosts = observe(world, run).await?;
+    if let Some(holder) = world.ledger.holder().await? {
+        return Err(LedgerError::Held { holder: Box::new(holder) }.into());
     }
-    Err(FlowError::Restless)
+    let ended = hosts.iter().filter_map(|facts| facts.state.epoch.as_ref()).all(|record| record.ended);
+    // One host says by itself that nobody is at work. Several are looked at twice, because a run may have come
+    // between the first and the last of them. A claim that stays without a holder was left by a process that
+    // died.
+    if !ended || hosts.len() > 1 {
+        let seen = claims_of(&hosts);
+        hosts = observe(world, run).await?;
+        not_overtaken(&seen, &hosts)?;
+    }
+    if let Some((_, other)) = unfinished(world).await? {
+        let Holder { run, what, who, .. } = other.holder;
+        return Err(FlowError::Unfinished { run, what, who });
+    }
+    Ok(hosts)
 }
 
 /// Puts the files of runs aside that died before their first entry. Only under the lease: nobody else is

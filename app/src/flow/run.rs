@@ -68,9 +68,7 @@ async fn start(
     }
     resume::put_empty_aside(world)?;
     let hosts = observe(world, &prepared.run).await?;
-    if let Some((host, record)) = come_between(&prepared.seen, &hosts) {
-        return Err(FlowError::Overtaken { host, holder: Box::new(record.holder) });
-    }
+    not_overtaken(&prepared.seen, &hosts)?;
     let epoch = Epoch(highest_epoch(&hosts).0 + 1);
     claim(world, &holder, epoch).await?;
     let mut journal = world.journals.create(&prepared.run)?;
@@ -90,11 +88,14 @@ pub(super) fn claims_of(hosts: &[HostFacts]) -> Claims {
     hosts.iter().map(|facts| (facts.host.clone(), facts.state.epoch.clone())).collect()
 }
 
-/// A host that is not as it was when the plan was made. Whoever waits for the lease of a rollback and then
-/// executes what was planned before it would take a second release back.
-fn come_between(seen: &Claims, hosts: &[HostFacts]) -> Option<(HostName, EpochRecord)> {
-    let changed = |claim: &(HostName, Option<EpochRecord>)| !seen.contains(claim);
-    claims_of(hosts).into_iter().filter(changed).find_map(|(host, record)| Some((host, record?)))
+/// Fails when another run was at a host since it was seen. Whoever waits while another rolls back, and then
+/// executes what was planned before, would take a second release back.
+pub(super) fn not_overtaken(seen: &Claims, hosts: &[HostFacts]) -> Result<(), FlowError> {
+    let changed = claims_of(hosts).into_iter().find(|claim| !seen.contains(claim));
+    match changed {
+        Some((host, Some(record))) => Err(FlowError::Overtaken { host, holder: Box::new(record.holder) }),
+        Some((_, None)) | None => Ok(()),
+    }
 }
 
 /// The highest epoch that any host knows.
@@ -208,6 +209,8 @@ impl<'a> Run<'a> {
                     let why = self.state.plan.steps.get(step).map(Step::title).unwrap_or_default();
                     self.world.progress.note(&format!("going back, because this failed: {why}"));
                     self.write(Event::Turned { why })?;
+                    // A request that arrives late or twice must not arrive after its undo.
+                    self.new_epoch().await?;
                 }
                 Next::Undo { step, attempt } => self.undo(step, attempt).await?,
                 Next::Finish(outcome) => self.finish(outcome)?,
@@ -235,12 +238,11 @@ impl<'a> Run<'a> {
         let began = Instant::now();
         self.claim_again(&what).await?;
         let mut result = self.attempt(step, attempt).act(&what).await;
-        if let Err(StepError { in_doubt: true, .. }) = &result {
-            self.fence(&what).await?;
-            // What may have been carried out is looked at.
-            if self.attempt(step, attempt).is_done(&what).await == Ok(true) {
-                result = Ok(Vec::new());
-            }
+        // Without an answer it may have been carried out all the same, which is looked at.
+        if matches!(&result, Err(StepError { in_doubt: true, .. }))
+            && self.attempt(step, attempt).is_done(&what).await == Ok(true)
+        {
+            result = Ok(Vec::new());
         }
         match result {
             Ok(actions) => {
@@ -271,9 +273,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A request whose answer was lost may still be under way, and must not arrive after the next one: every
-    /// host gets a new epoch, which shuts it out.
-    async fn fence(&mut self, doubted: &Step) -> Result<(), FlowError> {
+    /// Claims every host anew: what was sent before and has not arrived yet is shut out.
+    async fn new_epoch(&mut self) -> Result<(), FlowError> {
         let epoch = Epoch(self.state.epoch.0 + 1);
         let holder = self.state.holder.clone();
         // The journal first: if another process has gone on with this run, that epoch is not ours to take.
@@ -290,7 +291,6 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        self.world.progress.note(&format!("no answer; it is looked at again: {}", doubted.title()));
         Ok(())
     }
 
@@ -318,11 +318,7 @@ impl<'a> Run<'a> {
         self.write(Event::UndoIntent { step, attempt })?;
         let began = Instant::now();
         self.claim_again(&what).await?;
-        let result = self.attempt(step, attempt).undo(&undo).await;
-        if let Err(StepError { in_doubt: true, .. }) = &result {
-            self.fence(&what).await?;
-        }
-        match result {
+        match self.attempt(step, attempt).undo(&undo).await {
             Ok(_) => {
                 self.write(Event::Undone { step })?;
                 self.world.progress.done(&title, elapsed_ms(began));

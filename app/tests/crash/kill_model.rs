@@ -3,7 +3,7 @@
 use crate::model::{ARTIFACTS, ModelSite};
 use crate::points::Points;
 use crate::scenario::{Recovery, Scenario, Site, kill_and_recover, points_of};
-use crate::thorough;
+use crate::{silently, thorough};
 
 async fn prepared(scenario: Scenario) -> ModelSite {
     let mut site = ModelSite::new(&["a", "b"], &ARTIFACTS);
@@ -84,7 +84,7 @@ each_scenario! {
 
 /// The suite sees what it must: with a disk that loses what it said it had, or hosts that serve anybody,
 /// something must come out.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_lies_is_found() {
     let site = prepared(Scenario::Rollback).await;
     site.journals.lock().loses_last = true;
@@ -93,10 +93,12 @@ async fn a_disk_that_lies_is_found() {
     for point in 0..points {
         let mut site = site.clone();
         let test = kill_and_recover(Scenario::Rollback, Recovery::Resume, point, None, &mut site);
-        let hook = std::panic::take_hook();
-        std::panic::set_hook(Box::new(|_| {}));
-        let caught = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(test)).await;
-        std::panic::set_hook(hook);
+        let runtime = tokio::runtime::Handle::current();
+        let caught = silently(|| {
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                tokio::task::block_in_place(|| runtime.block_on(test))
+            }))
+        });
         found += usize::from(caught.is_err());
     }
     assert!(found > 0, "{points} points and nothing was seen");

@@ -5,10 +5,33 @@
 
 mod kill_model;
 mod model;
+mod overlap;
 mod points;
 mod scenario;
+mod simulation;
 
 /// Whether everything is to be tried and not only a sample.
 fn thorough() -> bool {
     std::env::var_os("UNSHIP_PROVE").is_some()
+}
+
+thread_local! {
+    static QUIET: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Without a word from panics of this thread: they are expected, or told in another way.
+fn silently<T>(work: impl FnOnce() -> T) -> T {
+    static HOOK: std::sync::Once = std::sync::Once::new();
+    HOOK.call_once(|| {
+        let loud = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                loud(panic);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let result = work();
+    QUIET.set(false);
+    result
 }

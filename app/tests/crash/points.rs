@@ -20,12 +20,16 @@ use unship_core::protocol::{Envelope, Holder, HostReply};
 use unship_core::release::{HostName, Release, RunId, Tag};
 
 /// The points of one process.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Points {
     kill_at: Option<usize>,
+    visit: Option<Visit>,
     dead: AtomicBool,
     names: Mutex<Vec<String>>,
 }
+
+/// Called at every point with its number and name, before anything else.
+type Visit = Box<dyn Fn(usize, &str) + Send + Sync>;
 
 struct Killed;
 
@@ -38,6 +42,14 @@ impl Points {
     /// A process that is killed at the point.
     pub fn kill_at(point: usize) -> Arc<Points> {
         Arc::new(Points { kill_at: Some(point), ..Points::default() })
+    }
+
+    /// Something else happens at the points, while the process stands still.
+    pub fn visited(
+        kill_at: Option<usize>,
+        visit: impl Fn(usize, &str) + Send + Sync + 'static,
+    ) -> Arc<Points> {
+        Arc::new(Points { kill_at, visit: Some(Box::new(visit)), ..Points::default() })
     }
 
     /// The points that were passed, in order.
@@ -53,9 +65,12 @@ impl Points {
     pub fn pass(&self, name: impl Into<String>) {
         if !self.is_dead() {
             let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-            let number = names.len();
-            names.push(name.into());
+            let (number, name) = (names.len(), name.into());
+            names.push(name.clone());
             drop(names);
+            if let Some(visit) = &self.visit {
+                visit(number, &name);
+            }
             if self.kill_at != Some(number) {
                 return;
             }

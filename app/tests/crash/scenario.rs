@@ -190,6 +190,11 @@ pub async fn kill_and_recover(
         // A recovery that has nothing to do has fewer points.
         let _ = until_killed(recovery.run(&world)).await;
     }
+    finish(scenario, recovery, site).await
+}
+
+/// Recovers to the end and checks what is promised. Answers how many points the recovery has.
+pub async fn finish(scenario: Scenario, recovery: Recovery, site: &mut impl Site) -> usize {
     let points = Points::none();
     let world = with_points(site.process(&points).await, &points);
     let result = recovery.run(&world).await;
@@ -262,7 +267,7 @@ async fn nothing_was_done(
 }
 
 /// Whether the host serves this release on both units, and runs nothing else.
-fn serves(state: &HostState, release: &Release) -> bool {
+pub fn serves(state: &HostState, release: &Release) -> bool {
     let ready = |unit: &str| {
         state.instances.iter().any(|instance| {
             instance.unit == unit

@@ -88,7 +88,7 @@ pub struct ModelSite {
     pub monitor: Arc<Monitor>,
     pub fails_smoke: BTreeSet<Tag>,
     pub clock_ms: Arc<AtomicI64>,
-    processes: AtomicU64,
+    processes: Arc<AtomicU64>,
 }
 
 impl Clone for ModelSite {
@@ -103,7 +103,7 @@ impl Clone for ModelSite {
             journals,
             fails_smoke: self.fails_smoke.clone(),
             clock_ms: Arc::new(AtomicI64::new(self.clock_ms.load(Ordering::SeqCst))),
-            processes: AtomicU64::new(self.processes.load(Ordering::SeqCst)),
+            processes: Arc::new(AtomicU64::new(self.processes.load(Ordering::SeqCst))),
         }
     }
 }
@@ -123,7 +123,7 @@ impl ModelSite {
             journals,
             fails_smoke: BTreeSet::new(),
             clock_ms: Arc::new(AtomicI64::new(1_000_000)),
-            processes: AtomicU64::new(0),
+            processes: Arc::default(),
         }
     }
 
@@ -176,6 +176,20 @@ impl ModelSite {
         (world, process)
     }
 
+    /// The same world, for another thread.
+    pub fn share(&self) -> ModelSite {
+        ModelSite {
+            artifacts: self.artifacts,
+            hosts: self.hosts.clone(),
+            ledger: Arc::clone(&self.ledger),
+            journals: self.journals.clone(),
+            monitor: Arc::clone(&self.monitor),
+            fails_smoke: self.fails_smoke.clone(),
+            clock_ms: Arc::clone(&self.clock_ms),
+            processes: Arc::clone(&self.processes),
+        }
+    }
+
     /// The process is gone, and the ledger's machine knows it.
     pub fn end_process(&self, process: u64) {
         lock(&self.ledger).gone.insert(process);
@@ -209,11 +223,10 @@ pub fn service(root: &str) -> ServiceSpec {
 impl Site for ModelSite {
     async fn process(&mut self, points: &Arc<Points>) -> World {
         // One at a time: the one before is dead, and whatever it held is void.
-        let before = self.processes.load(Ordering::SeqCst);
-        if before > 0 {
+        for before in 1..=self.processes.load(Ordering::SeqCst) {
             self.end_process(before);
-            self.journals.crash();
         }
+        self.journals.crash();
         self.start_process(points).0
     }
 

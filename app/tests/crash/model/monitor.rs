@@ -6,12 +6,12 @@
 //!
 //! It keeps its own account of claims and does not ask the host, so a host that does not compare is found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use unship_core::journal::Event;
 use unship_core::protocol::{Envelope, Epoch, HostReply, HostRequest};
-use unship_core::release::HostName;
+use unship_core::release::{HostName, RunId};
 
 use super::host::{AfterAction, ModelHost};
 use super::journals::{JournalsState, ModelJournals};
@@ -28,8 +28,10 @@ struct Seen {
     claims: BTreeMap<HostName, (Epoch, u64)>,
     /// Who acted on a host under an epoch.
     acted: BTreeMap<(HostName, Epoch), u64>,
-    /// How many acts were watched.
-    acts: u64,
+    /// Which processes changed something on a host; claiming one is not meant.
+    changed: BTreeSet<u64>,
+    /// What was done for which run, under which epoch, step and attempt.
+    done: BTreeSet<(RunId, Epoch, u32, u32)>,
     violations: Vec<String>,
 }
 
@@ -47,8 +49,9 @@ impl Monitor {
         lock(&self.seen).violations.clone()
     }
 
-    pub fn acts(&self) -> u64 {
-        lock(&self.seen).acts
+    /// Whether the process changed anything on any host.
+    pub fn changed(&self, process: u64) -> bool {
+        lock(&self.seen).changed.contains(&process)
     }
 
     /// Serves the request on the host and judges it at its first action.
@@ -93,7 +96,9 @@ impl Monitor {
             }
             _ => {}
         }
-        seen.acts += 1;
+        if !matches!(envelope.request, HostRequest::Unclaim) {
+            seen.changed.insert(process);
+        }
         let what = crate::points::word(envelope);
         if seen.claims.get(host).map(|(epoch, _)| *epoch) != Some(envelope.epoch) {
             let last = seen.claims.get(host);
@@ -110,10 +115,33 @@ impl Monitor {
         }
         let needs_intent =
             !matches!(envelope.request, HostRequest::Unclaim | HostRequest::LiftQuarantine { .. });
+        if needs_intent {
+            seen.done.insert((envelope.run.clone(), envelope.epoch, envelope.step, envelope.attempt));
+        }
         if needs_intent && !self.intended(envelope) {
             let text = format!("{host} did `{what}` of step {} without an intent on the disk", envelope.step);
             seen.violations.push(text);
         }
+    }
+
+    /// Acts whose intent is not in the journal any more, or never was there under that epoch.
+    pub fn without_intent(&self) -> Vec<String> {
+        let journals = lock(&self.journals);
+        let mut intents = BTreeSet::new();
+        for (run, file) in &journals.files {
+            let mut under = Epoch(0);
+            for entry in &file.entries {
+                match &entry.event {
+                    Event::Started { epoch, .. } | Event::Resumed { epoch, .. } => under = *epoch,
+                    Event::Intent { step, attempt } | Event::UndoIntent { step, attempt } => {
+                        intents.insert((run.clone(), under, u32::try_from(*step).expect("small"), *attempt));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let seen = lock(&self.seen);
+        seen.done.difference(&intents).map(|act| format!("{act:?}")).collect()
     }
 
     fn intended(&self, envelope: &Envelope) -> bool {
