@@ -151,9 +151,9 @@ ledger = "{ledger}"
 
     /// Waits until something is so.
     pub fn until(&self, what: &str, is_so: impl Fn() -> bool) {
-        let began = Instant::now();
+        let (began, port) = (Instant::now(), self.port);
         while !is_so() {
-            assert!(began.elapsed() < WAIT_MAX, "waited too long until {what}");
+            assert!(began.elapsed() < WAIT_MAX, "port {port}: waited too long until {what}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
