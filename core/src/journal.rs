@@ -4,6 +4,8 @@
 //! never blindly repeated. [`fold`] turns events into a [`State`]; [`State::next`] is the only place that
 //! says what a run does next, whether it was just started or has just come back from the dead.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::history::Mark;
@@ -24,6 +26,10 @@ pub enum Event {
         epoch: Epoch,
         /// What it will do.
         plan: Box<Plan>,
+        /// What is to be said of releases before the first step. Part of the first event, so that a run that
+        /// dies right after it still says it.
+        #[serde(default)]
+        marks: Vec<NewMark>,
     },
     /// A step is about to be tried.
     Intent {
@@ -97,6 +103,17 @@ pub enum Event {
     },
 }
 
+/// Something that a run says of a release when it begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewMark {
+    /// The release.
+    pub release: Release,
+    /// What is said of it.
+    pub mark: Mark,
+    /// Why.
+    pub why: String,
+}
+
 /// An event and when it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -135,13 +152,8 @@ pub enum StepState {
     },
     /// Done.
     Done,
-    /// Tried and failed.
-    Failed {
-        /// Why.
-        error: String,
-        /// What to run.
-        hint: Option<String>,
-    },
+    /// Tried and failed; why is in [`State::failures`].
+    Failed,
     /// Its undo was tried; the outcome is not known.
     UndoIntended {
         /// Which attempt.
@@ -149,11 +161,17 @@ pub enum StepState {
     },
     /// Undone.
     Undone,
-    /// Its undo failed.
-    UndoFailed {
-        /// Why.
-        error: String,
-    },
+    /// Its undo failed; why is in [`State::failures`].
+    UndoFailed,
+}
+
+/// Why a step failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Why.
+    pub error: String,
+    /// What to run.
+    pub hint: Option<String>,
 }
 
 /// Which way a run goes.
@@ -174,8 +192,12 @@ pub struct State {
     pub epoch: Epoch,
     /// What it does.
     pub plan: Plan,
+    /// What is still to be said of releases.
+    pub unmarked: Vec<NewMark>,
     /// One per step of the plan.
     pub steps: Vec<StepState>,
+    /// The last failure of each step, which outlives its undo.
+    pub failures: BTreeMap<usize, Failure>,
     /// Which way it goes.
     pub direction: Direction,
     /// Why it turned round.
@@ -187,6 +209,8 @@ pub struct State {
 /// What a run does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
+    /// Write down the first of [`State::unmarked`].
+    Mark,
     /// Write the intent, then do the step.
     Do {
         /// Index of the step.
@@ -238,14 +262,16 @@ pub enum JournalError {
 /// Adds up the events of one run.
 pub fn fold(entries: &[Entry]) -> Result<State, JournalError> {
     let mut entries = entries.iter();
-    let Some(Entry { event: Event::Started { holder, epoch, plan }, .. }) = entries.next() else {
+    let Some(Entry { event: Event::Started { holder, epoch, plan, marks }, .. }) = entries.next() else {
         return Err(JournalError::NoStart);
     };
     let mut state = State {
         holder: holder.clone(),
         epoch: *epoch,
         plan: (**plan).clone(),
+        unmarked: marks.clone(),
         steps: vec![StepState::NotTried; plan.steps.len()],
+        failures: BTreeMap::new(),
         direction: Direction::Forward,
         turned_because: None,
         outcome: None,
@@ -274,7 +300,8 @@ impl State {
             }
             Event::Failed { step, error, hint } => {
                 self.was_intended(*step)?;
-                self.set(*step, StepState::Failed { error: error.clone(), hint: hint.clone() })?;
+                self.set(*step, StepState::Failed)?;
+                self.failures.insert(*step, Failure { error: error.clone(), hint: hint.clone() });
             }
             Event::Turned { why } => {
                 self.forward()?;
@@ -291,11 +318,15 @@ impl State {
             }
             Event::UndoFailed { step, error } => {
                 self.backward()?;
-                self.set(*step, StepState::UndoFailed { error: error.clone() })?;
+                self.set(*step, StepState::UndoFailed)?;
+                self.failures.insert(*step, Failure { error: error.clone(), hint: None });
             }
             Event::Resumed { epoch, .. } if *epoch <= self.epoch => return Err("an epoch that is over"),
             Event::Resumed { epoch, .. } => self.epoch = *epoch,
-            Event::Marked { .. } | Event::Paused => {}
+            Event::Marked { release, mark, .. } => {
+                self.unmarked.retain(|new| new.release != *release || new.mark != *mark);
+            }
+            Event::Paused => {}
             Event::Finished { outcome } => self.outcome = Some(*outcome),
         }
         Ok(())
@@ -326,6 +357,9 @@ impl State {
         if self.outcome.is_some() {
             return Next::Nothing;
         }
+        if !self.unmarked.is_empty() {
+            return Next::Mark;
+        }
         match self.direction {
             Direction::Forward => self.next_forward(),
             Direction::Back => self.next_back(),
@@ -336,7 +370,7 @@ impl State {
         for (step, state) in self.steps.iter().enumerate() {
             match state {
                 StepState::Intended { attempt } => return Next::Check { step, attempt: *attempt },
-                StepState::Failed { .. } if self.plan.on_failure(step) == OnFailure::GoBack => {
+                StepState::Failed if self.plan.on_failure(step) == OnFailure::GoBack => {
                     return Next::Turn { step };
                 }
                 StepState::NotTried if !self.host_failed(step) => return Next::Do { step, attempt: 1 },
@@ -353,7 +387,7 @@ impl State {
         };
         self.plan.steps.iter().zip(&self.steps).enumerate().take(step).any(|(index, (earlier, state))| {
             earlier.host() == Some(host)
-                && matches!(state, StepState::Failed { .. })
+                && matches!(state, StepState::Failed)
                 && self.plan.on_failure(index) == OnFailure::PassOver
         })
     }
@@ -371,16 +405,16 @@ impl State {
             match state {
                 // A failed or unfinished step may have left something: undoing it is idempotent, so it too
                 // is undone.
-                StepState::Done | StepState::Failed { .. } | StepState::Intended { .. } => {
+                StepState::Done | StepState::Failed | StepState::Intended { .. } => {
                     if self.undo_of(step).is_some() {
                         return Next::Undo { step, attempt: 1 };
                     }
                 }
                 StepState::UndoIntended { attempt } => return Next::Undo { step, attempt: attempt + 1 },
-                StepState::NotTried | StepState::Undone | StepState::UndoFailed { .. } => {}
+                StepState::NotTried | StepState::Undone | StepState::UndoFailed => {}
             }
         }
-        let failed = self.steps.iter().any(|state| matches!(state, StepState::UndoFailed { .. }));
+        let failed = self.steps.iter().any(|state| matches!(state, StepState::UndoFailed));
         Next::Finish(if failed { Outcome::WentBackPartly } else { Outcome::WentBack })
     }
 

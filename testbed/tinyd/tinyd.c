@@ -12,6 +12,7 @@
  *   ANSWERS         the status of ordinary answers, 0 for the right one
  *   ABORTS_AFTER_MS abort() this long after it got ready, 0 for never
  *   READY_AFTER_MS  how long it takes to get ready
+ *   DRAINS          whether it finishes what it has when it is told to stop, or just ends
  *
  *   GET /          200, or ANSWERS        GET /slow?ms=N   200 after N ms
  *   POST /notes    201, or ANSWERS        GET /stream      20 parts in 2 s
@@ -275,6 +276,7 @@ int main(int count, char **arguments) {
         atomic_fetch_add(&connections, 1);
         start(serve_connection, (void *)(ptrdiff_t)connection);
     }
+    if (!DRAINS) return 0;
     close(fd);
     atomic_store(&stopping_since_ms, now_ms());
     atomic_store(&stopping, 1);

@@ -4,6 +4,7 @@
 mod check;
 mod completions;
 mod deploy;
+mod drill;
 mod error;
 pub mod exit;
 mod explain;
@@ -16,6 +17,7 @@ mod resume;
 mod rollback;
 mod run_output;
 mod site;
+mod sqlite_shadow;
 mod status;
 mod supervise;
 
@@ -55,10 +57,12 @@ enum Command {
     Log(log::Log),
     Show(log::Show),
     Quarantine(quarantine::Args),
+    Drill(drill::Args),
     Lock(lock::Args),
     Ledger(log::Ledger),
     Supervise(supervise::Args),
     Completions(completions::Args),
+    SqliteShadow(sqlite_shadow::Args),
 }
 
 /// Reads the arguments, runs the verb, prints what went wrong, and gives the exit status.
@@ -93,10 +97,12 @@ fn run(command: Command, output: &mut Output) -> Result<ExitCode, CliError> {
         Command::Log(args) => log::log(&args, output),
         Command::Show(args) => log::show(&args, output),
         Command::Quarantine(args) => quarantine::run(&args, output),
+        Command::Drill(args) => drill::run(&args, output),
         Command::Lock(args) => lock::run(&args, output),
         Command::Ledger(args) => log::ledger(&args, output),
         Command::Supervise(args) => supervise::run(&args, output),
         Command::Completions(args) => completions::run(&args, output),
+        Command::SqliteShadow(args) => sqlite_shadow::run(&args),
     }
 }
 

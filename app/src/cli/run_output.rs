@@ -10,7 +10,6 @@ use super::output::{BAD, GOOD, WARN};
 use super::{CliError, Output, exit};
 use crate::flow::run::Prepared;
 use crate::flow::{FlowError, RunReport};
-use crate::ports::LedgerError;
 
 /// The steps of a plan, numbered.
 pub(super) fn plan_lines(plan: &Plan) -> Vec<String> {
@@ -81,6 +80,9 @@ fn summary(report: &RunReport) -> Vec<String> {
             lines.extend(step.hint.iter().map(|hint| format!("          {hint}")));
         } else if report.outcome == Some(Outcome::Partial) && step.state == "not_tried" {
             lines.push(format!("  not tried  {}", step.title));
+        } else if report.outcome == Some(Outcome::Partial) && step.state == "unknown" {
+            lines
+                .push(format!("  not known  {}: it was begun; `unship status` shows what is so", step.title));
         }
     }
     lines.extend(report.left.iter().map(|left| format!("  {WARN}left{WARN:#}    {left}")));
@@ -98,16 +100,14 @@ impl From<FlowError> for CliError {
         let status = match &error {
             FlowError::Quarantined { .. } => exit::QUARANTINED,
             FlowError::SchemaUnknown { .. } | FlowError::Target(_) => exit::REFUSED,
-            FlowError::Ledger(LedgerError::Held { .. })
-            | FlowError::Unfinished { .. }
-            | FlowError::Refused { .. } => exit::LOCKED,
+            FlowError::Interrupted { why, .. } if why.holder().is_none() => exit::PARTIAL,
+            FlowError::Unfinished { .. } | FlowError::Refused { .. } => exit::LOCKED,
+            _ if error.holder().is_some() => exit::LOCKED,
             _ => exit::FAILED,
         };
-        let message = match &error {
-            FlowError::Ledger(LedgerError::Held { holder }) => {
-                format!("{error}, run {} since {}", holder.run, super::time_text(holder.since))
-            }
-            _ => error.to_string(),
+        let message = match error.holder() {
+            Some(holder) => format!("{error}, run {} since {}", holder.run, super::time_text(holder.since)),
+            None => error.to_string(),
         };
         let cli = CliError::new(status, message);
         match error.hint() {

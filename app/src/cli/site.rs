@@ -1,7 +1,7 @@
 //! What most verbs need: which configuration, which environment, a way to run flows, Ctrl-C.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -28,13 +28,7 @@ pub struct SiteArgs {
 impl SiteArgs {
     /// Reads the configuration.
     pub fn site(&self) -> Result<Site, CliError> {
-        let path = if let Some(path) = &self.config {
-            path.clone()
-        } else {
-            let start = std::env::current_dir()
-                .map_err(|error| CliError::usage(format!("cannot tell the current folder: {error}")))?;
-            config::find(&start).ok_or(ConfigError::NotFound { start })?
-        };
+        let path = config_file(self.config.as_deref())?;
         let config = Config::read(&path)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.map_or_else(|| PathBuf::from("."), PathBuf::from);
@@ -42,6 +36,16 @@ impl SiteArgs {
         let name = name.map_err(|error| CliError::usage(error.to_string()))?;
         Ok(Site::new(config, &folder, name.as_ref())?)
     }
+}
+
+/// The configuration that was named, or the nearest one.
+pub fn config_file(named: Option<&Path>) -> Result<PathBuf, CliError> {
+    if let Some(path) = named {
+        return Ok(path.to_owned());
+    }
+    let start = std::env::current_dir()
+        .map_err(|error| CliError::usage(format!("cannot tell the current folder: {error}")))?;
+    config::find(&start).ok_or(ConfigError::NotFound { start }).map_err(CliError::from)
 }
 
 /// A name for a new run.

@@ -4,9 +4,11 @@
 //! Everything is checked while it is read, so an error names the line of the value and nothing has happened
 //! yet when it is reported. This module opens no connection and runs no command.
 
+mod drill;
 mod error;
 mod values;
 
+pub use drill::{Drill, DrillMode, ScenarioTable, SeenTable};
 pub use error::ConfigError;
 pub use values::{CommandLine, Listen, Millis, RelativePath, UrlPath};
 
@@ -47,6 +49,8 @@ pub struct Config {
     /// Limits of waits and of what is kept.
     #[serde(default)]
     pub limits: Limits,
+    /// What is rehearsed.
+    pub drill: Option<Drill>,
     /// Where it runs.
     #[serde(rename = "environment", default)]
     pub environments: BTreeMap<EnvironmentName, Environment>,
@@ -60,6 +64,9 @@ pub struct Service {
     pub name: ServiceName,
     /// A command that prints the tag that the artifact was built from.
     pub version: Option<CommandLine>,
+    /// It has no database of its own, so that there is no schema to ask about.
+    #[serde(default)]
+    pub stateless: bool,
 }
 
 /// The units: at least one, with names of their own.
@@ -265,6 +272,12 @@ pub struct Environment {
 pub struct Hosts(Vec<HostName>);
 
 impl Hosts {
+    /// The host that is flipped first.
+    pub fn first(&self) -> &HostName {
+        // There is one: the conversion below refuses an empty list.
+        &self.0[0]
+    }
+
     /// The hosts, in the order in which they are flipped.
     pub fn as_slice(&self) -> &[HostName] {
         &self.0

@@ -29,26 +29,26 @@ fn the_commented_reference_is_valid_and_names_every_key() {
 #[test]
 fn a_typo_is_named_with_file_line_key_and_the_nearest_name() {
     insta::assert_snapshot!(said("listen = ", "lisen = "), @"
-    unship.toml:28:1: `unit.lisen`: unknown field `lisen`, expected one of `name`, `command`, `listen`, `environment`, `notify`, `restart_delay`
+    unship.toml:30:1: `unit.lisen`: unknown field `lisen`, expected one of `name`, `command`, `listen`, `environment`, `notify`, `restart_delay`
     hint: did you mean `listen`?
     ");
 }
 
 #[test]
 fn wrong_values_are_named_with_file_line_key_and_what_is_expected() {
-    insta::assert_snapshot!(said("restart_delay = \"200ms\"", "restart_delay = 200"), @r#"unship.toml:33:17: `unit.restart_delay`: invalid type: integer `200`, expected a time with its unit, such as "200ms", "30s", "10m" or "2h""#);
-    insta::assert_snapshot!(said("time_max = \"30m\"", "time_max = \"30 minutes\""), @r#"unship.toml:21:12: `build.time_max`: invalid value: string "30 minutes", expected a time with its unit, such as "200ms", "30s", "10m" or "2h""#);
-    insta::assert_snapshot!(said("127.0.0.1:8080", "localhost"), @r#"unship.toml:28:10: `unit.listen`: the address `localhost` must be an IP address and a port, such as "127.0.0.1:8080""#);
-    insta::assert_snapshot!(said("[\"bin/shithubd\", \"web\"]", "\"bin/shithubd web\""), @r#"unship.toml:26:11: `unit.command`: invalid type: string "bin/shithubd web", expected a command as a list of words, such as ["make", "build"]"#);
-    insta::assert_snapshot!(said("target/release/shithubd", "../elsewhere"), @"unship.toml:17:12: `build.artifact`: the path `../elsewhere` must be relative, without `.`, `..` or empty parts");
-    insta::assert_snapshot!(said("name = \"worker\"", "name = \"web\""), @"unship.toml:24:1: `unit`: two units are named `web`");
-    insta::assert_snapshot!(said("hosts = [\"local\"]", "hosts = []"), @"unship.toml:84:9: `environment.production.hosts`: an environment needs at least one host");
+    insta::assert_snapshot!(said("restart_delay = \"200ms\"", "restart_delay = 200"), @r#"unship.toml:35:17: `unit.restart_delay`: invalid type: integer `200`, expected a time with its unit, such as "200ms", "30s", "10m" or "2h""#);
+    insta::assert_snapshot!(said("time_max = \"30m\"", "time_max = \"30 minutes\""), @r#"unship.toml:23:12: `build.time_max`: invalid value: string "30 minutes", expected a time with its unit, such as "200ms", "30s", "10m" or "2h""#);
+    insta::assert_snapshot!(said("127.0.0.1:8080", "localhost"), @r#"unship.toml:30:10: `unit.listen`: the address `localhost` must be an IP address and a port, such as "127.0.0.1:8080""#);
+    insta::assert_snapshot!(said("[\"bin/shithubd\", \"web\"]", "\"bin/shithubd web\""), @r#"unship.toml:28:11: `unit.command`: invalid type: string "bin/shithubd web", expected a command as a list of words, such as ["make", "build"]"#);
+    insta::assert_snapshot!(said("target/release/shithubd", "../elsewhere"), @"unship.toml:19:12: `build.artifact`: the path `../elsewhere` must be relative, without `.`, `..` or empty parts");
+    insta::assert_snapshot!(said("name = \"worker\"", "name = \"web\""), @"unship.toml:26:1: `unit`: two units are named `web`");
+    insta::assert_snapshot!(said("hosts = [\"local\"]", "hosts = []"), @"unship.toml:86:9: `environment.production.hosts`: an environment needs at least one host");
     insta::assert_snapshot!(said("strategy = \"native\"", "strategy = \"nativ\""), @"
-    unship.toml:82:12: `environment.production.strategy`: unknown variant `nativ`, expected `native`
+    unship.toml:84:12: `environment.production.strategy`: unknown variant `nativ`, expected `native`
     hint: did you mean `native`?
     ");
     insta::assert_snapshot!(said("artifact = ", "# artifact = "), @"
-    unship.toml:14:1: `build`: missing field `artifact`
+    unship.toml:16:1: `build`: missing field `artifact`
     hint: add `artifact`; `example.toml` shows how
     ");
     insta::assert_snapshot!(said("[service]", "[service"), @"unship.toml:8:9: unclosed table, expected `]`");

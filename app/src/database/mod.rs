@@ -5,3 +5,4 @@
 
 pub mod postgres;
 pub mod shadow;
+pub mod sqlite;

@@ -2,22 +2,22 @@
 
 use unship_core::history::{self, Mark, Standing};
 use unship_core::plan::{self, DeployFacts, HostFacts};
-use unship_core::protocol::Epoch;
 use unship_core::release::{Release, RunId, Tag};
 
 use super::FlowError;
-use super::observe::{observe, serves_well};
-use super::run::Prepared;
+use super::observe::serves_well;
+use super::resume::settled;
+use super::run::{Prepared, claims_of};
 use crate::ports::World;
 
 /// Makes the plan of a deploy. Builds the release on this machine; changes nothing on any host.
 pub async fn plan(world: &World, run: RunId, tag: &Tag) -> Result<Prepared, FlowError> {
+    let hosts = settled(world, &run).await?;
     let history = history::fold(&world.ledger.marks().await?);
     let named = history.releases.iter().find(|record| record.release.tag == *tag);
     if let Some(record) = named.filter(|record| record.standing == Standing::Bad) {
         return Err(FlowError::Quarantined { release: record.release.clone(), why: record.why.clone() });
     }
-    let hosts = observe(world, &run).await?;
     let artifact = world.source.build(tag, world.progress.as_ref()).await?;
     let release = artifact.manifest.release();
     // The same artifact under another tag is the same release.
@@ -39,7 +39,7 @@ pub async fn plan(world: &World, run: RunId, tag: &Tag) -> Result<Prepared, Flow
         Some(from) if from.digest != release.digest => good_mark(world, &facts.hosts, from),
         _ => None,
     };
-    Ok(Prepared { run, plan, epoch_seen: highest_epoch(&facts.hosts), marks: marks.into_iter().collect() })
+    Ok(Prepared { run, plan, seen: claims_of(&facts.hosts), marks: marks.into_iter().collect() })
 }
 
 /// The release that serves now is known good if it serves well at the moment in which it is superseded.
@@ -61,10 +61,4 @@ fn keep(world: &World, history: &history::History, new: &Release, serves: Option
     let mut seen = std::collections::BTreeSet::new();
     keep.retain(|release| seen.insert(release.digest));
     keep
-}
-
-/// The highest epoch that any host knows.
-pub(super) fn highest_epoch(hosts: &[HostFacts]) -> Epoch {
-    let epochs = hosts.iter().filter_map(|host| host.state.epoch.as_ref()).map(|record| record.epoch);
-    epochs.max().unwrap_or(Epoch(0))
 }

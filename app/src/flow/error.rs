@@ -2,7 +2,7 @@
 
 use unship_core::history::TargetError;
 use unship_core::plan::PlanError;
-use unship_core::protocol::Refusal;
+use unship_core::protocol::{Holder, Refusal};
 use unship_core::release::{HostName, Release, RunId, Tag};
 
 use crate::ports::{JournalFailure, LedgerError, SourceError, TransportError};
@@ -64,6 +64,25 @@ pub enum FlowError {
         /// Who started it.
         who: String,
     },
+    /// A run could not go on, and is not at its end.
+    #[error("run {run} stopped half way: {why}")]
+    Interrupted {
+        /// The run.
+        run: RunId,
+        /// Why.
+        why: Box<FlowError>,
+    },
+    /// Another run came between the plan and its execution.
+    #[error("{} was at {host} since this plan was made: {}", .holder.who, .holder.what)]
+    Overtaken {
+        /// The host.
+        host: HostName,
+        /// Whose run it was.
+        holder: Box<Holder>,
+    },
+    /// Runs of others came and went while the hosts were looked at.
+    #[error("the hosts do not come to rest: one run follows another")]
+    Restless,
     /// There is nothing to go on with.
     #[error("there is no unfinished run")]
     NothingToResume,
@@ -118,6 +137,18 @@ fn tags(what: &str, tags: &[Tag]) -> Option<String> {
 }
 
 impl FlowError {
+    /// The other one whose run is in the way, where it is known.
+    pub fn holder(&self) -> Option<&Holder> {
+        match self {
+            FlowError::Ledger(LedgerError::Held { holder }) | FlowError::Overtaken { holder, .. } => {
+                Some(holder)
+            }
+            FlowError::Refused { refusal: Refusal::StaleEpoch { now, .. }, .. } => Some(&now.holder),
+            FlowError::Interrupted { why, .. } => why.holder(),
+            _ => None,
+        }
+    }
+
     /// What to run, where that can be said.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -141,7 +172,13 @@ impl FlowError {
             FlowError::Ledger(LedgerError::Held { .. }) => {
                 Some("wait for it, or look at it with `unship status`".into())
             }
-            FlowError::Unfinished { .. } => {
+            FlowError::Interrupted { why, .. } if why.holder().is_some() => {
+                Some("what was begun is in the journal; see who acts now with `unship status`".into())
+            }
+            FlowError::Overtaken { .. } => {
+                Some("see what serves now with `unship status`, then decide again".into())
+            }
+            FlowError::Interrupted { .. } | FlowError::Unfinished { .. } => {
                 Some("go on with `unship resume`, or take it back with `unship abort`".into())
             }
             FlowError::SchemaUnknown { .. } => {

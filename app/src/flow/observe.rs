@@ -27,6 +27,28 @@ async fn observe_one(host: &Host, run: &RunId) -> Result<HostFacts, FlowError> {
     }
 }
 
+/// Has every host that stores the release read all of its files. What was altered on disk is found out before
+/// anything is changed, and the activation later needs no second reading.
+pub(super) async fn verify(
+    world: &World,
+    run: &RunId,
+    hosts: &[HostFacts],
+    release: &Release,
+) -> Result<(), FlowError> {
+    let stored = |facts: &&HostFacts| {
+        facts.state.releases.iter().any(|stored| stored.release.digest == release.digest)
+    };
+    let having: Vec<&HostFacts> = hosts.iter().filter(stored).collect();
+    let asked = world.hosts.iter().filter(|host| having.iter().any(|facts| facts.host == host.name));
+    let asked = asked.map(|host| async move {
+        match host.transport.call(question(run, HostRequest::Verify { release: release.clone() })).await? {
+            HostReply::Done { .. } => Ok(()),
+            reply => Err(unexpected(host, reply)),
+        }
+    });
+    futures_util::future::try_join_all(asked).await.map(|_| ())
+}
+
 /// An answer that does not fit the question.
 pub(super) fn unexpected(host: &Host, reply: HostReply) -> FlowError {
     match reply {
@@ -67,8 +89,9 @@ pub(super) fn serves_only(state: &HostState, release: &Release, units: usize) ->
         let name = format!("{} of {}", instance.unit, instance.release);
         let of_release = instance.release.digest == release.digest;
         match instance.state {
-            // The other release's last requests; it takes no new ones.
-            InstanceState::Draining if !of_release => {}
+            // Last requests of an instance that takes no new ones: of the other release, or of this one from
+            // before the release that is being taken back.
+            InstanceState::Draining => {}
             InstanceState::Ready if of_release && instance.proved => ready += 1,
             InstanceState::Ready if of_release => {
                 return Err(format!("{name} runs another file than the release's"));

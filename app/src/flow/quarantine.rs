@@ -5,9 +5,8 @@ use unship_core::protocol::{Holder, HostReply, HostRequest};
 use unship_core::release::{Release, RunId, Tag};
 
 use super::FlowError;
-use super::deploy::highest_epoch;
 use super::observe::{observe, question, unexpected};
-use super::run::claim;
+use super::run::{claim, highest_epoch};
 use crate::ports::World;
 use unship_core::protocol::Epoch;
 

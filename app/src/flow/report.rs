@@ -49,23 +49,30 @@ pub struct RunReport {
 impl RunReport {
     /// Sums up a run.
     pub fn of(state: &State, ended_at: Timestamp) -> RunReport {
-        let steps = state.plan.steps.iter().zip(&state.steps).map(|(step, state)| {
-            let (word, error, hint) = match state {
-                StepState::NotTried => ("not_tried", None, None),
-                StepState::Intended { .. } | StepState::UndoIntended { .. } => ("unknown", None, None),
-                StepState::Done => ("done", None, None),
-                StepState::Failed { error, hint } => ("failed", Some(error.clone()), hint.clone()),
-                StepState::Undone => ("undone", None, None),
-                StepState::UndoFailed { error } => ("undo_failed", Some(error.clone()), None),
-            };
-            StepReport { title: step.title(), state: word, error, hint }
+        let steps = state.plan.steps.iter().zip(&state.steps).enumerate().map(|(index, (step, now))| {
+            let failure = state.failures.get(&index).filter(|_| *now != StepState::Done);
+            StepReport {
+                title: step.title(),
+                state: match now {
+                    StepState::NotTried => "not_tried",
+                    StepState::Intended { .. } | StepState::UndoIntended { .. } => "unknown",
+                    StepState::Done => "done",
+                    StepState::Failed => "failed",
+                    StepState::Undone => "undone",
+                    StepState::UndoFailed => "undo_failed",
+                },
+                error: failure.map(|failure| failure.error.clone()),
+                hint: failure.and_then(|failure| failure.hint.clone()),
+            }
         });
         let went_back = matches!(state.outcome, Some(Outcome::WentBack | Outcome::WentBackPartly));
         let left = state.plan.steps.iter().zip(&state.steps).filter_map(|(step, state)| {
             match (step.undo(), state) {
-                (Undo::PointOfNoReturn(why), StepState::Done | StepState::Failed { .. }) if went_back => {
-                    Some(format!("{}: {why}", step.title()))
-                }
+                // What was begun and never looked at again may have been done.
+                (
+                    Undo::PointOfNoReturn(why),
+                    StepState::Done | StepState::Failed | StepState::Intended { .. },
+                ) if went_back => Some(format!("{}: {why}", step.title())),
                 _ => None,
             }
         });

@@ -1,57 +1,129 @@
 //! Going on with a run that was interrupted, or taking it back.
 
 use tokio_util::sync::CancellationToken;
-use unship_core::journal::{Entry, Event, Outcome, State, fold};
-use unship_core::plan::RunKind;
+use unship_core::aftercare::Notice;
+use unship_core::journal::{Entry, Event, Next, Outcome, State, fold};
+use unship_core::plan::{HostFacts, RunKind};
 use unship_core::protocol::{Epoch, Holder};
 use unship_core::release::RunId;
 
 use super::observe::observe;
-use super::run::{Run, claim};
+use super::run::{Run, claim, claims_of};
 use super::{FlowError, RunReport};
-use crate::ports::{Journal, World};
+use crate::ports::{Journal, LedgerError, World};
 
 /// The run that has begun and not ended, if there is one. Runs that ended while the ledger could not be
 /// written are merged into it on the way.
 pub async fn unfinished(world: &World) -> Result<Option<(Vec<Entry>, State)>, FlowError> {
     for run in world.journals.open_runs()? {
-        let (_, entries) = world.journals.open(&run)?;
+        let entries = world.journals.read(&run)?;
         let state = match fold(&entries) {
             Ok(state) => state,
-            // Died before its first entry was on the disk: nothing was done.
-            Err(_) if entries.is_empty() => {
-                world.journals.close(&run)?;
-                continue;
-            }
+            // Before its first entry is on the disk nothing is done. It may be about to write that entry.
+            Err(_) if entries.is_empty() => continue,
             Err(error) => return Err(FlowError::JournalBroken { run, why: error.to_string() }),
         };
         if state.outcome.is_none() {
             return Ok(Some((entries, state)));
         }
-        // A ledger that cannot be written gets it another time.
-        if world.ledger.append(&run, &entries).await.is_ok() {
+        // What cannot be written or told now is, another time.
+        let written = world.ledger.append(&run, &entries).await.is_ok();
+        if tell(world, &state).await && written {
             world.journals.close(&run)?;
         }
     }
     Ok(None)
 }
 
+/// Tells people of an ended rollback. The journal stays open until that is done, so that it is never lost.
+pub(super) async fn tell(world: &World, state: &State) -> bool {
+    let (Some(aftercare), Some(notice)) = (&world.aftercare, Notice::of(state)) else {
+        return true;
+    };
+    match aftercare.tell(&notice).await {
+        Ok(()) => true,
+        Err(failure) => {
+            world.progress.note(&failure.message);
+            false
+        }
+    }
+}
+
+/// How often hosts are looked at again because somebody's run was just ending.
+const LOOKS_MAX: usize = 5;
+
+/// The state of every host while no run is under way: what is seen in the middle of another's run is no ground
+/// for a plan. Runs that ended while the ledger could not be written are merged into it first.
+pub(super) async fn settled(world: &World, run: &RunId) -> Result<Vec<HostFacts>, FlowError> {
+    let mut hosts = None;
+    for _ in 0..LOOKS_MAX {
+        let now = observe(world, run).await?;
+        if let Some(holder) = world.ledger.holder().await? {
+            return Err(LedgerError::Held { holder: Box::new(holder) }.into());
+        }
+        let ended = now.iter().filter_map(|facts| facts.state.epoch.as_ref()).all(|record| record.ended);
+        // A claim that nobody ended and nobody holds was left by a process that died.
+        if ended || hosts.as_ref() == Some(&claims_of(&now)) {
+            if let Some((_, other)) = unfinished(world).await? {
+                let Holder { run, what, who, .. } = other.holder;
+                return Err(FlowError::Unfinished { run, what, who });
+            }
+            return Ok(now);
+        }
+        hosts = Some(claims_of(&now));
+    }
+    Err(FlowError::Restless)
+}
+
+/// Puts the files of runs aside that died before their first entry. Only under the lease: nobody else is
+/// about to write one.
+pub(super) fn put_empty_aside(world: &World) -> Result<(), FlowError> {
+    for run in world.journals.open_runs()? {
+        if world.journals.open(&run)?.1.is_empty() {
+            world.journals.close(&run)?;
+        }
+    }
+    Ok(())
+}
+
 /// Goes on with the unfinished run, from its journal, under a new epoch.
 pub async fn resume(world: &World, stop: &CancellationToken) -> Result<RunReport, FlowError> {
     let (run, _) = take_over(world).await?;
-    run.go(stop).await
+    let name = run.run_id();
+    given_back(world, &name, run.go(stop).await).await
 }
 
 /// Ends the unfinished run: a deploy is taken back; a rollback is left where it is, because the way back
 /// would lead to the bad release.
 pub async fn abort(world: &World, stop: &CancellationToken) -> Result<RunReport, FlowError> {
-    let (mut run, kind) = take_over(world).await?;
+    let (run, kind) = take_over(world).await?;
+    let name = run.run_id();
+    given_back(world, &name, end(run, kind, stop).await).await
+}
+
+async fn end(mut run: Run<'_>, kind: RunKind, stop: &CancellationToken) -> Result<RunReport, FlowError> {
     match kind {
         RunKind::Deploy if run.goes_forward() => run.write(Event::Turned { why: "aborted".into() })?,
         RunKind::Deploy => {}
-        RunKind::Rollback => run.write(Event::Finished { outcome: Outcome::Partial })?,
+        RunKind::Rollback => {
+            // The release was taken for bad, however far the run came.
+            run.mark()?;
+            // One that only had its end to write has nothing to be left at.
+            if !matches!(run.next(), Next::Finish(_)) {
+                run.write(Event::Finished { outcome: Outcome::Partial })?;
+            }
+        }
     }
     run.go(stop).await
+}
+
+/// Gives the lease back after an error; a run that ended did so itself.
+async fn given_back<T>(world: &World, run: &RunId, result: Result<T, FlowError>) -> Result<T, FlowError> {
+    if result.is_err() {
+        // The error is what counts; a lease that cannot be given back expires.
+        let _ = world.ledger.release(run).await;
+    }
+    result
 }
 
 async fn take_over(world: &World) -> Result<(Run<'_>, RunKind), FlowError> {
@@ -66,12 +138,7 @@ async fn take_over(world: &World) -> Result<(Run<'_>, RunKind), FlowError> {
         what: "resume".into(),
     };
     world.ledger.acquire(&holder).await?;
-    let result = reopen(world, &name, &mut holder).await;
-    if result.is_err() {
-        // The error is what counts; a lease that cannot be given back expires.
-        let _ = world.ledger.release(&name).await;
-    }
-    result
+    given_back(world, &name, reopen(world, &name, &mut holder).await).await
 }
 
 async fn reopen<'a>(

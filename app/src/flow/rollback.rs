@@ -6,9 +6,9 @@ use unship_core::protocol::Flip;
 use unship_core::release::{Release, RunId, Tag};
 
 use super::FlowError;
-use super::deploy::highest_epoch;
-use super::observe::{observe, serves_well, serving};
-use super::run::Prepared;
+use super::observe::{serves_well, serving, verify};
+use super::resume::settled;
+use super::run::{Prepared, claims_of};
 use super::schema::{Schema, compare};
 use crate::ports::World;
 
@@ -37,7 +37,7 @@ impl Mode {
             Mode::AuthRegression => "auth regression",
             Mode::DataCorruption => "data corruption",
             Mode::Degraded => "degraded",
-            Mode::Unsure => "not known",
+            Mode::Unsure => "mode not given",
         }
     }
 
@@ -81,7 +81,7 @@ pub struct Proposal {
 
 /// Makes the plan of a rollback; changes nothing.
 pub async fn plan(world: &World, run: RunId, request: &Request) -> Result<Proposal, FlowError> {
-    let hosts = observe(world, &run).await?;
+    let hosts = settled(world, &run).await?;
     let history = history::fold(&world.ledger.marks().await?);
     let named = request.to.as_ref().map(|tag| find(&hosts, &history, tag)).transpose()?;
     let bad = bad(world, &hosts, named.as_ref())?;
@@ -117,6 +117,7 @@ pub async fn plan(world: &World, run: RunId, request: &Request) -> Result<Propos
         hosts,
     };
     let plan = plan::rollback(&facts)?;
+    verify(world, &run, &facts.hosts, &facts.target).await?;
     let failing = bad.as_ref().unwrap_or(&facts.target);
     Ok(Proposal {
         failure: facts.hosts.iter().map(|host| health(host, failing)).collect(),
@@ -125,7 +126,7 @@ pub async fn plan(world: &World, run: RunId, request: &Request) -> Result<Propos
         prepared: Prepared {
             run,
             plan,
-            epoch_seen: highest_epoch(&facts.hosts),
+            seen: claims_of(&facts.hosts),
             marks: bad.map(|bad| (bad, Mark::Bad, reason)).into_iter().collect(),
         },
     })

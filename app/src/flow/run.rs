@@ -4,20 +4,21 @@
 //! [`Attempt`] does it, the journal makes it durable. A run that was interrupted is executed by the same
 //! loop, from its journal.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 use unship_core::history::Mark;
-use unship_core::journal::{Direction, Entry, Event, Next, Outcome, State, fold};
-use unship_core::plan::{Plan, RunKind, Step};
-use unship_core::protocol::{Epoch, Holder, HostReply, HostRequest, PROTOCOL_VERSION};
-use unship_core::release::{Release, RunId};
+use unship_core::journal::{Direction, Entry, Event, NewMark, Next, Outcome, State, fold};
+use unship_core::plan::{HostFacts, Plan, RunKind, Step};
+use unship_core::protocol::{Epoch, EpochRecord, Holder, HostReply, HostRequest};
+use unship_core::release::{HostName, Release, RunId};
 
 use super::heartbeat::Heartbeat;
-use super::observe::unexpected;
-use super::step::Attempt;
+use super::observe::{observe, question, unexpected};
+use super::step::{Attempt, StepError};
 use super::{FlowError, RunReport, resume};
-use crate::ports::{Journal, World};
+use crate::ports::{Host, Journal, World};
 
 /// A plan with what has to be written down about releases when it starts.
 #[derive(Debug, Clone)]
@@ -26,8 +27,8 @@ pub struct Prepared {
     pub run: RunId,
     /// What will be done.
     pub plan: Plan,
-    /// The highest epoch that any host knows.
-    pub epoch_seen: Epoch,
+    /// Whose every host was when it was looked at for the plan.
+    pub seen: Claims,
     /// Marks to set as soon as the run has the environment.
     pub marks: Vec<(Release, Mark, String)>,
 }
@@ -65,32 +66,56 @@ async fn start(
         let Holder { run, what, who, .. } = other.holder;
         return Err(FlowError::Unfinished { run, what, who });
     }
-    let epoch = Epoch(prepared.epoch_seen.0 + 1);
+    resume::put_empty_aside(world)?;
+    let hosts = observe(world, &prepared.run).await?;
+    if let Some((host, record)) = come_between(&prepared.seen, &hosts) {
+        return Err(FlowError::Overtaken { host, holder: Box::new(record.holder) });
+    }
+    let epoch = Epoch(highest_epoch(&hosts).0 + 1);
     claim(world, &holder, epoch).await?;
     let mut journal = world.journals.create(&prepared.run)?;
-    let event = Event::Started { holder: holder.clone(), epoch, plan: Box::new(prepared.plan) };
+    let marks =
+        prepared.marks.into_iter().map(|(release, mark, why)| NewMark { release, mark, why }).collect();
+    let event = Event::Started { holder: holder.clone(), epoch, plan: Box::new(prepared.plan), marks };
     let first = Entry { seq: 0, at: holder.since, event };
     journal.append(&first)?;
-    let mut run = Run::new(world, &prepared.run, journal, vec![first])?;
-    for (release, mark, why) in prepared.marks {
-        run.write(Event::Marked { release, mark, why })?;
-    }
-    run.go(stop).await
+    Run::new(world, &prepared.run, journal, vec![first])?.go(stop).await
+}
+
+/// The epoch records of hosts.
+pub type Claims = Vec<(HostName, Option<EpochRecord>)>;
+
+/// Whose every host is.
+pub(super) fn claims_of(hosts: &[HostFacts]) -> Claims {
+    hosts.iter().map(|facts| (facts.host.clone(), facts.state.epoch.clone())).collect()
+}
+
+/// A host that is not as it was when the plan was made. Whoever waits for the lease of a rollback and then
+/// executes what was planned before it would take a second release back.
+fn come_between(seen: &Claims, hosts: &[HostFacts]) -> Option<(HostName, EpochRecord)> {
+    let changed = |claim: &(HostName, Option<EpochRecord>)| !seen.contains(claim);
+    claims_of(hosts).into_iter().filter(changed).find_map(|(host, record)| Some((host, record?)))
+}
+
+/// The highest epoch that any host knows.
+pub(super) fn highest_epoch(hosts: &[HostFacts]) -> Epoch {
+    let epochs = hosts.iter().filter_map(|host| host.state.epoch.as_ref()).map(|record| record.epoch);
+    epochs.max().unwrap_or(Epoch(0))
 }
 
 /// Claims every host for the run. A host that another run claimed meanwhile refuses.
 pub(super) async fn claim(world: &World, holder: &Holder, epoch: Epoch) -> Result<(), FlowError> {
-    let claims = world.hosts.iter().map(|host| async move {
-        let mut envelope =
-            super::observe::question(&holder.run, HostRequest::Claim { holder: holder.clone() });
-        envelope.epoch = epoch;
-        envelope.version = PROTOCOL_VERSION;
-        match host.transport.call(envelope).await? {
-            HostReply::Done { .. } => Ok(()),
-            reply => Err(unexpected(host, reply)),
-        }
-    });
+    let claims = world.hosts.iter().map(|host| claim_one(host, holder, epoch));
     futures_util::future::try_join_all(claims).await.map(|_| ())
+}
+
+async fn claim_one(host: &Host, holder: &Holder, epoch: Epoch) -> Result<(), FlowError> {
+    let mut envelope = question(&holder.run, HostRequest::Claim { holder: holder.clone() });
+    envelope.epoch = epoch;
+    match host.transport.call(envelope).await? {
+        HostReply::Done { .. } => Ok(()),
+        reply => Err(unexpected(host, reply)),
+    }
 }
 
 /// A run that is being executed.
@@ -101,6 +126,8 @@ pub(super) struct Run<'a> {
     /// Entries that are on the disk here and not yet in the ledger.
     unsent: Vec<Entry>,
     seq: u64,
+    /// Hosts that could not be claimed with the present epoch yet.
+    unclaimed: BTreeSet<HostName>,
 }
 
 impl<'a> Run<'a> {
@@ -114,10 +141,10 @@ impl<'a> Run<'a> {
         let state = fold(&entries)
             .map_err(|error| FlowError::JournalBroken { run: run.clone(), why: error.to_string() })?;
         let seq = entries.last().map_or(0, |entry| entry.seq + 1);
-        Ok(Run { world, journal, state, unsent: entries, seq })
+        Ok(Run { world, journal, state, unsent: entries, seq, unclaimed: BTreeSet::new() })
     }
 
-    fn run_id(&self) -> RunId {
+    pub(super) fn run_id(&self) -> RunId {
         self.state.holder.run.clone()
     }
 
@@ -131,6 +158,10 @@ impl<'a> Run<'a> {
 
     pub(super) fn epoch(&self) -> Epoch {
         self.state.epoch
+    }
+
+    pub(super) fn next(&self) -> Next {
+        self.state.next()
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -154,7 +185,12 @@ impl<'a> Run<'a> {
     }
 
     /// Goes on until the end, a stop, or an error that leaves the run unfinished.
-    pub(super) async fn go(mut self, stop: &CancellationToken) -> Result<RunReport, FlowError> {
+    pub(super) async fn go(self, stop: &CancellationToken) -> Result<RunReport, FlowError> {
+        let run = self.run_id();
+        self.drive(stop).await.map_err(|why| FlowError::Interrupted { run, why: Box::new(why) })
+    }
+
+    async fn drive(mut self, stop: &CancellationToken) -> Result<RunReport, FlowError> {
         let heartbeat = Heartbeat::start(self.world, &self.run_id());
         loop {
             heartbeat.check()?;
@@ -165,6 +201,7 @@ impl<'a> Run<'a> {
                 return Ok(RunReport::of(&self.state, self.world.clock.now()));
             }
             match next {
+                Next::Mark => self.mark()?,
                 Next::Do { step, attempt } => self.act(step, attempt).await?,
                 Next::Check { step, attempt } => self.check(step, attempt).await?,
                 Next::Turn { step } => {
@@ -182,13 +219,30 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Writes down what is still to be said of releases.
+    pub(super) fn mark(&mut self) -> Result<(), FlowError> {
+        for NewMark { release, mark, why } in self.state.unmarked.clone() {
+            self.write(Event::Marked { release, mark, why })?;
+        }
+        Ok(())
+    }
+
     async fn act(&mut self, step: usize, attempt: u32) -> Result<(), FlowError> {
         let what = self.step(step)?;
         let title = what.title();
         self.world.progress.started(&title);
         self.write(Event::Intent { step, attempt })?;
         let began = Instant::now();
-        match self.attempt(step, attempt).act(&what).await {
+        self.claim_again(&what).await?;
+        let mut result = self.attempt(step, attempt).act(&what).await;
+        if let Err(StepError { in_doubt: true, .. }) = &result {
+            self.fence(&what).await?;
+            // What may have been carried out is looked at.
+            if self.attempt(step, attempt).is_done(&what).await == Ok(true) {
+                result = Ok(Vec::new());
+            }
+        }
+        match result {
             Ok(actions) => {
                 self.write(Event::Done { step, actions })?;
                 self.world.progress.done(&title, elapsed_ms(began));
@@ -217,15 +271,58 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// A request whose answer was lost may still be under way, and must not arrive after the next one: every
+    /// host gets a new epoch, which shuts it out.
+    async fn fence(&mut self, doubted: &Step) -> Result<(), FlowError> {
+        let epoch = Epoch(self.state.epoch.0 + 1);
+        let holder = self.state.holder.clone();
+        // The journal first: if another process has gone on with this run, that epoch is not ours to take.
+        self.write(Event::Resumed { holder: holder.clone(), epoch })?;
+        for host in &self.world.hosts {
+            match claim_one(host, &holder, epoch).await {
+                Ok(()) => {
+                    self.unclaimed.remove(&host.name);
+                }
+                Err(error @ FlowError::Refused { .. }) => return Err(error),
+                // It is claimed before it is asked for anything again.
+                Err(_) => {
+                    self.unclaimed.insert(host.name.clone());
+                }
+            }
+        }
+        self.world.progress.note(&format!("no answer; it is looked at again: {}", doubted.title()));
+        Ok(())
+    }
+
+    /// Claims the step's host if that failed before. When it fails again the step will say so.
+    async fn claim_again(&mut self, step: &Step) -> Result<(), FlowError> {
+        let named = |host: &&Host| Some(&host.name) == step.host() && self.unclaimed.contains(&host.name);
+        let Some(host) = self.world.hosts.iter().find(named) else { return Ok(()) };
+        match claim_one(host, &self.state.holder, self.state.epoch).await {
+            Ok(()) => {
+                self.unclaimed.remove(&host.name);
+                Ok(())
+            }
+            Err(error @ FlowError::Refused { .. }) => Err(error),
+            Err(_) => Ok(()),
+        }
+    }
+
     async fn undo(&mut self, step: usize, attempt: u32) -> Result<(), FlowError> {
-        let title = format!("undo: {}", self.step(step)?.title());
+        let what = self.step(step)?;
+        let title = format!("undo: {}", what.title());
         let Some(undo) = self.state.undo_of(step) else {
             return Ok(());
         };
         self.world.progress.started(&title);
         self.write(Event::UndoIntent { step, attempt })?;
         let began = Instant::now();
-        match self.attempt(step, attempt).undo(&undo).await {
+        self.claim_again(&what).await?;
+        let result = self.attempt(step, attempt).undo(&undo).await;
+        if let Err(StepError { in_doubt: true, .. }) = &result {
+            self.fence(&what).await?;
+        }
+        match result {
             Ok(_) => {
                 self.write(Event::Undone { step })?;
                 self.world.progress.done(&title, elapsed_ms(began));
@@ -251,7 +348,7 @@ impl<'a> Run<'a> {
     /// here is merged by the next command.
     async fn end(&mut self) -> Result<(), FlowError> {
         for host in &self.world.hosts {
-            let mut envelope = super::observe::question(&self.run_id(), HostRequest::Unclaim);
+            let mut envelope = question(&self.run_id(), HostRequest::Unclaim);
             envelope.epoch = self.state.epoch;
             if let Err(error) = host.transport.call(envelope).await {
                 self.world.progress.note(&format!("{error}; its claim ends with the next run"));
@@ -259,12 +356,13 @@ impl<'a> Run<'a> {
         }
         let run = self.run_id();
         let told = self.world.ledger.append(&run, &self.unsent).await;
-        if told.is_ok() && self.state.outcome.is_some() {
+        let noticed = resume::tell(self.world, &self.state).await;
+        if told.is_ok() && noticed && self.state.outcome.is_some() {
             self.world.journals.close(&run)?;
         }
         let released = self.world.ledger.release(&run).await;
         for error in [told, released].into_iter().filter_map(Result::err) {
-            self.world.progress.note(&format!("{error}; the journal is complete and is merged later"));
+            self.world.progress.note(&format!("{error}; this run is in its journal and is merged later"));
         }
         Ok(())
     }

@@ -43,7 +43,8 @@ pub(super) async fn compare(world: &World, bad: &Release, target: &Release) -> S
 fn migrations(capsule: &Capsule) -> Result<&[CapsuleFile], String> {
     capsule.migrations.value().map(Vec::as_slice).ok_or_else(|| {
         format!(
-            "the migrations of {} were not known when it was deployed; name their folder in [migrations]",
+            "the migrations of {} were not known when it was deployed; name their folder in [migrations], or \
+             write `stateless = true` in [service]",
             capsule.release
         )
     })

@@ -21,11 +21,17 @@ pub(super) struct StepError {
     pub error: String,
     /// What to run.
     pub hint: Option<String>,
+    /// A request that changes something got no answer: it may have been carried out, or still will be.
+    pub in_doubt: bool,
 }
 
 impl StepError {
     fn new(error: impl Into<String>) -> StepError {
-        StepError { error: error.into(), hint: None }
+        StepError::with_hint(error, None)
+    }
+
+    fn with_hint(error: impl Into<String>, hint: Option<String>) -> StepError {
+        StepError { error: error.into(), hint, in_doubt: false }
     }
 }
 
@@ -41,9 +47,9 @@ pub(super) struct Attempt<'a> {
 
 impl Attempt<'_> {
     fn host(&self, name: &HostName) -> Result<&Host, StepError> {
-        self.world.hosts.iter().find(|host| host.name == *name).ok_or_else(|| StepError {
-            error: format!("{name} is not in the configuration any more"),
-            hint: Some("put it back into `hosts`, or end the run with `unship abort`".into()),
+        self.world.hosts.iter().find(|host| host.name == *name).ok_or_else(|| {
+            let hint = "put it back into `hosts`, or end the run with `unship abort`";
+            StepError::with_hint(format!("{name} is not in the configuration any more"), Some(hint.into()))
         })
     }
 
@@ -56,7 +62,9 @@ impl Attempt<'_> {
             epoch: self.epoch,
             request,
         };
-        self.host(name)?.transport.call(envelope).await.map_err(|error| StepError::new(error.to_string()))
+        let in_doubt = !envelope.request.only_reads();
+        let answered = self.host(name)?.transport.call(envelope).await;
+        answered.map_err(|error| StepError { in_doubt, ..StepError::new(error.to_string()) })
     }
 
     /// Asks for something that is answered with Done.
@@ -155,7 +163,7 @@ impl Attempt<'_> {
             .source
             .kept(release)
             .await
-            .map_err(|error| StepError { error: error.message, hint: error.hint })?;
+            .map_err(|error| StepError::with_hint(error.message, error.hint))?;
         let manifest = artifact.manifest.clone();
         let missing = match self.ask(name, HostRequest::Stage { manifest: manifest.clone() }).await? {
             HostReply::Staging { published: true, .. } => return Ok(Vec::new()),
@@ -204,9 +212,9 @@ impl Attempt<'_> {
         let Some(state) = self.observe(name).await? else {
             return Err(StepError::new(format!("{name} does not say what it runs")));
         };
-        serves_only(&state, release, units).map_err(|why| StepError {
-            error: format!("{name} is not proved: {why}"),
-            hint: Some("`unship status` shows every instance".into()),
+        serves_only(&state, release, units).map_err(|why| {
+            let hint = Some("`unship status` shows every instance".into());
+            StepError::with_hint(format!("{name} is not proved: {why}"), hint)
         })?;
         let answer = self.world.prober.probe(name, &release.tag).await.map_err(failure)?;
         Ok(said(answer))
@@ -218,12 +226,12 @@ fn said(what: String) -> Vec<Action> {
 }
 
 fn failure(failure: crate::ports::CheckFailure) -> StepError {
-    StepError { error: failure.message, hint: failure.hint }
+    StepError::with_hint(failure.message, failure.hint)
 }
 
 fn refused(reply: HostReply) -> StepError {
     match reply {
-        HostReply::Failed { error, hint, .. } => StepError { error, hint },
+        HostReply::Failed { error, hint, .. } => StepError::with_hint(error, hint),
         HostReply::Refused { refusal } => StepError::new(refusal.to_string()),
         HostReply::Observed { .. } | HostReply::Staging { .. } | HostReply::Done { .. } => {
             StepError::new("the host gave an answer that does not fit the question")

@@ -135,11 +135,10 @@ pub async fn gather(source: &Source) -> Result<Gathered, GatherError> {
 
 /// True for a file whose bytes a reader may look at; others are only named.
 fn is_read(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    name.len() >= 4
-        && name.is_char_boundary(name.len() - 4)
-        && name[name.len() - 4..].eq_ignore_ascii_case(".sql")
-        || name == "metadata.toml"
+    let name = path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
+    let is_sql = Path::new(&name).extension().is_some_and(|extension| extension == "sql");
+    // golang-migrate takes any ending after `.up.` and `.down.`.
+    is_sql || name == "metadata.toml" || name.contains(".up.") || name.contains(".down.")
 }
 
 /// Refuses a git-lfs pointer where SQL is expected: it would read as a short file with no statements.

@@ -13,10 +13,6 @@ use crate::ports::{Ledger, LedgerError};
 #[derive(Debug, Clone, Copy)]
 pub struct BlindLedger;
 
-fn nothing_kept() -> LedgerError {
-    LedgerError::Failed { place: "--break-glass".into(), why: "this run does without the ledger".into() }
-}
-
 #[async_trait]
 impl Ledger for BlindLedger {
     async fn acquire(&self, _holder: &Holder) -> Result<(), LedgerError> {
@@ -41,7 +37,7 @@ impl Ledger for BlindLedger {
 
     /// An error, so that the journal stays where the next command finds and merges it.
     async fn append(&self, _run: &RunId, _entries: &[Entry]) -> Result<(), LedgerError> {
-        Err(nothing_kept())
+        Err(LedgerError::NotAsked)
     }
 
     async fn entries(&self, _run: &RunId) -> Result<Vec<Entry>, LedgerError> {
@@ -53,7 +49,7 @@ impl Ledger for BlindLedger {
     }
 
     async fn mark(&self, _mark: &MarkEntry) -> Result<(), LedgerError> {
-        Err(nothing_kept())
+        Err(LedgerError::NotAsked)
     }
 
     async fn marks(&self) -> Result<Vec<MarkEntry>, LedgerError> {
@@ -61,6 +57,6 @@ impl Ledger for BlindLedger {
     }
 
     async fn verify(&self) -> Result<Vec<String>, LedgerError> {
-        Err(nothing_kept())
+        Err(LedgerError::NotAsked)
     }
 }

@@ -1,10 +1,12 @@
 //! Figures of a recording: percentiles, and the course of latency over time.
 
+use serde::Serialize;
+
 use super::attribution::Window;
 use super::sample::{Recording, Sample};
 
 /// Latencies of a group of requests, in microseconds from when they were due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Latency {
     /// Half were faster.
     pub p50_us: u64,

@@ -45,6 +45,8 @@ pub struct GitSource {
     pub executable: String,
     /// The folder of migrations.
     pub migrations: Option<RelativePath>,
+    /// The service says that it has no database.
+    pub stateless: bool,
     /// The file of flags.
     pub flags: Option<RelativePath>,
     /// Time.
@@ -62,6 +64,7 @@ impl GitSource {
             version: config.service.version.clone(),
             executable: config.units.executable().to_owned(),
             migrations: config.migrations.as_ref().map(|migrations| migrations.folder.clone()),
+            stateless: config.service.stateless,
             flags: config.flags.as_ref().map(|flags| flags.file.clone()),
             clock,
         }
@@ -167,13 +170,19 @@ impl GitSource {
             Some(path) => gather(worktree, path.as_str(), now),
             None => Evidence::Missing { why: format!("unship.toml has no [{what}]") },
         };
+        let migrations = if self.stateless {
+            let source = "`stateless` in unship.toml".to_owned();
+            Evidence::Known { value: Vec::new(), source, observed_at: now }
+        } else {
+            known(self.migrations.as_ref(), "migrations")
+        };
         Capsule {
             format: CAPSULE_FORMAT,
             release: manifest.release(),
             commit: Evidence::Known { value: commit.to_owned(), source: "git".into(), observed_at: now },
             created_at: now,
             units: Vec::new(),
-            migrations: known(self.migrations.as_ref(), "migrations"),
+            migrations,
             queries: Evidence::Missing { why: "queries are not gathered by this version".into() },
             flags: known(self.flags.as_ref(), "flags"),
             verdicts: Evidence::Missing { why: "verdicts are not gathered by this version".into() },

@@ -34,7 +34,7 @@ fn started(kind: RunKind) -> State {
         since: Timestamp(0),
         what: "rollback".into(),
     };
-    let event = Event::Started { holder, epoch: Epoch(1), plan: Box::new(plan(kind)) };
+    let event = Event::Started { holder, epoch: Epoch(1), plan: Box::new(plan(kind)), marks: vec![] };
     fold(&[Entry { seq: 0, at: Timestamp(0), event }]).expect("folds")
 }
 
@@ -47,6 +47,7 @@ fn walk(kind: RunKind, fails: impl Fn(&Next) -> bool) -> (Vec<Next>, State) {
         tried.push(next);
         let failed = fails(&next);
         let events = match next {
+            Next::Mark => vec![],
             Next::Do { step, attempt } if failed => vec![
                 Event::Intent { step, attempt },
                 Event::Failed { step, error: "broken".into(), hint: None },
@@ -139,6 +140,7 @@ fn events_that_cannot_follow_are_named_with_their_position() {
             holder: started(RunKind::Deploy).holder,
             epoch: Epoch(1),
             plan: Box::new(plan(RunKind::Deploy)),
+            marks: vec![],
         },
     };
     let at = |seq, event| Entry { seq, at: Timestamp(0), event };
@@ -153,6 +155,23 @@ fn events_that_cannot_follow_are_named_with_their_position() {
     assert_eq!(fold(&[]), Err(JournalError::NoStart));
     let after_end = [start(), at(1, Event::Finished { outcome: Outcome::Completed }), at(2, Event::Paused)];
     assert!(matches!(fold(&after_end), Err(JournalError::Misplaced { seq: 2, .. })));
+}
+
+#[test]
+fn what_a_run_says_of_releases_outlives_a_crash_right_after_its_start() {
+    let bad = release("v2");
+    let mark = NewMark { release: bad.clone(), mark: Mark::Bad, why: "panic loop".into() };
+    let mut state = State { unmarked: vec![mark], ..started(RunKind::Rollback) };
+    assert_eq!(state.next(), Next::Mark, "before the first step");
+    state.apply(&Event::Resumed { holder: state.holder.clone(), epoch: Epoch(2) }).expect("fits");
+    assert_eq!(state.next(), Next::Mark, "and not forgotten by who goes on");
+    state.apply(&Event::Marked { release: bad, mark: Mark::Bad, why: "panic loop".into() }).expect("fits");
+    assert_eq!(state.next(), Next::Do { step: 0, attempt: 1 });
+    let old =
+        r#"{"event":"started","holder":{"run":"r","who":"w","since":0,"what":""},"epoch":1,"plan":PLAN}"#;
+    let old = old.replace("PLAN", &serde_json::to_string(&state.plan).expect("writes"));
+    let old: Event = serde_json::from_str(&old).expect("a journal from before marks were part of the start");
+    assert!(matches!(old, Event::Started { marks, .. } if marks.is_empty()));
 }
 
 #[test]

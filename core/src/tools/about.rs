@@ -17,6 +17,8 @@ pub struct About {
     pub boot: BootRule,
     /// Where the tool wraps differently on SQLite than `Script::wrap` says.
     pub sqlite_wrap: Option<Wrap>,
+    /// Whether the tool's own connection to SQLite enforces foreign keys.
+    pub sqlite_foreign_keys: bool,
     pub down_traps: &'static [Trap],
 }
 

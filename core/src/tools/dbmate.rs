@@ -38,6 +38,7 @@ pub(super) const ABOUT: About = About {
     lock: LockRule::None,
     boot: BootRule::Starts,
     sqlite_wrap: None,
+    sqlite_foreign_keys: false,
     down_traps: &[
         Trap {
             id: "dbmate-reverts-what-it-has-a-file-for",

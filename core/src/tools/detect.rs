@@ -174,7 +174,7 @@ fn by_names(files: &[MigrationFile]) -> Vec<Candidate> {
         push(Tool::Plain, format!("`{path}` is numbered as no tool numbers"));
         return candidates;
     }
-    if let (Some(path), None) = (reversible, simple) {
+    if let Some(path) = reversible {
         push(Tool::GolangMigrate, format!("`{path}` is named `<version>_<title>.up.sql` or `.down.sql`"));
     }
     if let Some(path) = reversible.or(simple) {

@@ -55,6 +55,7 @@ pub(super) const ABOUT: About = About {
     boot: BootRule::RefusesUnknownNewest,
     // `x-no-tx-wrap` in the database URL turns it off.
     sqlite_wrap: Some(Wrap::Transaction),
+    sqlite_foreign_keys: false,
     down_traps: &[
         Trap {
             id: "golang-migrate-missing-down-succeeds",

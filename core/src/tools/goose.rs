@@ -56,6 +56,7 @@ pub(super) const ABOUT: About = About {
     lock: LockRule::AdvisoryFixedIfAsked { key: 4_097_083_626 },
     boot: BootRule::StartsUnlessOlderUnapplied,
     sqlite_wrap: None,
+    sqlite_foreign_keys: false,
     down_traps: &[
         Trap {
             id: "goose-missing-down-succeeds",

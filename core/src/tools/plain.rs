@@ -21,6 +21,7 @@ pub(super) const ABOUT: About = About {
     lock: LockRule::None,
     boot: BootRule::NoTool,
     sqlite_wrap: None,
+    sqlite_foreign_keys: false,
     down_traps: &[
         Trap {
             id: "plain-no-record",

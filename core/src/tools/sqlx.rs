@@ -59,6 +59,8 @@ pub(super) const ABOUT: About = About {
     lock: LockRule::AdvisoryFromDatabaseName,
     boot: BootRule::RefusesUnknownOrChanged { unless: "set_ignore_missing(true)" },
     sqlite_wrap: None,
+    // sqlx-sqlite/src/options/mod.rs: on unless the program turns it off.
+    sqlite_foreign_keys: true,
     down_traps: &[
         Trap {
             id: "sqlx-skips-missing-down",

@@ -38,6 +38,10 @@ pub enum AgentError {
     },
 }
 
+/// Called with an action's name.
+#[cfg(test)]
+type AfterAction = Box<dyn FnMut(&str) + Send>;
+
 /// The agent of one service on one host.
 pub struct Agent {
     store: Store,
@@ -46,7 +50,7 @@ pub struct Agent {
     runner: Box<dyn Runner + Send>,
     /// Tests cut a convergence off, by a panic, after any of its actions.
     #[cfg(test)]
-    after_action: Option<Box<dyn FnMut(&str) + Send>>,
+    after_action: Option<AfterAction>,
 }
 
 impl std::fmt::Debug for Agent {
@@ -149,7 +153,7 @@ impl Agent {
     /// Removes what is not kept; what runs is kept, and when nobody can say what runs, nothing is removed.
     fn prune(&mut self, keep: Vec<unship_core::release::Digest>) -> Result<HostReply, Failure> {
         let began = Instant::now();
-        let (view, _) = self.runner.status()?;
+        let view = self.runner.view()?;
         let running = view.slots.iter().map(|slot| slot.instance.release.digest);
         let removed = self.store.prune(&keep.into_iter().chain(running).collect())?;
         let took_us = clock::micros_since(began);

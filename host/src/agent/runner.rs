@@ -12,6 +12,8 @@ use crate::supervise::{Client, StartOrder, SuperviseError, View};
 pub(super) trait Runner {
     /// The slots and the latest exits.
     fn status(&mut self) -> Result<(View, Vec<InstanceExit>), SuperviseError>;
+    /// The slots.
+    fn view(&mut self) -> Result<View, SuperviseError>;
     /// Starts an instance unless it is there; answers its slot, whether that is new, and all slots.
     fn start(&mut self, order: StartOrder) -> Result<(u64, bool, View), SuperviseError>;
     /// Tells an instance to stop and returns; the runner drains and, at the limit, kills it.
@@ -49,16 +51,30 @@ impl Children {
     }
 }
 
-impl Runner for Children {
-    fn status(&mut self) -> Result<(View, Vec<InstanceExit>), SuperviseError> {
-        // A question without effect may be asked twice: the kept connection may be to one that has ended.
+impl Children {
+    /// For questions without effect, which may be asked twice: the kept connection may be to a child runner
+    /// that has ended.
+    fn ask_again<T>(
+        &mut self,
+        question: impl Fn(&mut Client) -> Result<T, SuperviseError>,
+    ) -> Result<T, SuperviseError> {
         if self.client.is_some() {
-            match self.ask(Client::status) {
+            match self.ask(&question) {
                 Err(SuperviseError::NotRunning { .. }) => {}
                 answered => return answered,
             }
         }
-        self.ask(Client::status)
+        self.ask(&question)
+    }
+}
+
+impl Runner for Children {
+    fn status(&mut self) -> Result<(View, Vec<InstanceExit>), SuperviseError> {
+        self.ask_again(Client::status)
+    }
+
+    fn view(&mut self) -> Result<View, SuperviseError> {
+        self.ask_again(Client::view)
     }
 
     fn start(&mut self, order: StartOrder) -> Result<(u64, bool, View), SuperviseError> {

@@ -188,19 +188,17 @@ impl StoreError {
     /// What can be run to see or mend it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            StoreError::TagTaken { tag, .. } => Some(format!(
-                "give the new artifact a tag of its own, or remove the stored one with `unship prune` when {tag} is not needed"
-            )),
+            StoreError::TagTaken { tag, .. } => {
+                Some(format!("give the new artifact a tag of its own: {tag} names another one already"))
+            }
             StoreError::NotStored { release, .. } => {
                 Some(format!("stage it with `unship deploy {}`", release.tag))
             }
-            StoreError::NoRoom { path, .. } => {
-                Some(format!("free space with `unship prune`, see `df {}`", path.display()))
-            }
+            StoreError::NoRoom { path, .. } => Some(format!("free space there: `df {}`", path.display())),
             StoreError::DiskFull { path, .. } => {
                 let folder = path.parent().unwrap_or(path);
                 Some(format!(
-                    "free space with `unship prune`, see `df {}`; what was staged is kept and is continued",
+                    "free space there: `df {}`; what was staged is kept and is continued",
                     folder.display()
                 ))
             }

@@ -398,7 +398,7 @@ fn full_disk(root: &Path) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     /// Whatever the order and size of the writes, however often staging is opened anew by another process,
     /// the release is published exactly when every byte is there, and is what the manifest says.

@@ -31,10 +31,7 @@ impl Daemon {
         for record in left.slots {
             let process = match record.process {
                 Some((pid, start_ticks)) => Process::open(pid, Some(start_ticks))?,
-                None => match proc::of_invocation(&record.invocation).leader {
-                    Some(pid) if record.phase != PhaseRecord::Restarting => Process::open(pid, None)?,
-                    _ => None,
-                },
+                None => None,
             };
             if record.phase == PhaseRecord::Starting && record.order.unit.notify && process.is_some() {
                 anew.push(record.order.clone());
@@ -65,7 +62,7 @@ impl Daemon {
         };
         let Some(mut process) = process else {
             // The leader is gone; what it may have left behind is known by the invocation.
-            for pid in proc::of_invocation(&slot.invocation).all {
+            for pid in proc::of_invocation(&slot.invocation) {
                 if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
                     let _ = rustix::process::kill_process(pid, Signal::KILL);
                 }
@@ -101,10 +98,11 @@ impl Daemon {
                 slot.phase = Phase::Draining { kill_at: now + left, told, killed: false };
                 slot.tell();
             }
-            PhaseRecord::Starting | PhaseRecord::Restarting if slot.order.unit.notify => {
+            PhaseRecord::Starting if slot.order.unit.notify => {
                 slot.drain(now + Duration::from_millis(self.spec.drain_ms_max));
                 slot.tell();
             }
+            // What waits for its restart has no process, so it does not come here.
             PhaseRecord::Starting | PhaseRecord::Restarting => slot.starting(now),
         }
         self.slots.push(slot);

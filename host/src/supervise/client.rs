@@ -87,6 +87,12 @@ impl Client {
         }
     }
 
+    /// The slots.
+    pub(crate) fn view(&mut self) -> Result<View, SuperviseError> {
+        // Every view is newer than nothing, so there is no wait.
+        self.ask_view(&Ask::Wait { after: 0, limit_ms: 0 }, ANSWER_LIMIT)
+    }
+
     /// Starts an instance; answers its slot and whether that is new.
     pub(crate) fn start(&mut self, order: StartOrder) -> Result<(u64, bool, View), SuperviseError> {
         match self.ask(&Ask::Start { order: Box::new(order) }, ANSWER_LIMIT)? {

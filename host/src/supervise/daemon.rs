@@ -1,42 +1,41 @@
 //! The child runner's state and its one loop.
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::FlockOperation;
-use unship_core::protocol::{InstanceExit, ServiceSpec};
+use unship_core::protocol::ServiceSpec;
 
 use super::exits::Exits;
-use super::listener::{self, Listener};
+use super::instances::STANDBY_QUIET;
+use super::listener::Listener;
 use super::log::RunnerLog;
 use super::serve::Server;
-use super::slot::{Phase, Slot};
-use super::spawn::{check_unit, new_invocation, spawn};
+use super::slot::Slot;
+use super::spawn::check_unit;
+use super::standby::Standby;
 use super::state::{State, StateFile};
-use super::wire::{StartOrder, View};
+use super::wire::View;
 use super::{SuperviseError, SuperviseOptions, log, proc};
-use crate::clock;
 use crate::paths::HostPaths;
 use crate::store::Store;
 
-/// How long a new child runner waits for the folder's lock. A process that a killed predecessor was just
-/// starting holds it until its exec; after that it can be found by its environment.
+/// How long a new child runner waits for the folder's lock: a shim that a killed predecessor was just starting
+/// holds it until its exec.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 /// How often the length of logs is looked at.
 const LOG_LOOK: Duration = Duration::from_secs(5);
-/// The most instances at one time, draining ones included.
-const SLOTS_MAX: usize = 64;
 
 /// The child runner.
 #[derive(Debug)]
 pub(super) struct Daemon {
     pub(super) paths: HostPaths,
     pub(super) spec: ServiceSpec,
-    options: SuperviseOptions,
+    pub(super) options: SuperviseOptions,
     pub(super) store: Store,
     _lock: fs_err::File,
     signals: UnixStream,
@@ -51,6 +50,10 @@ pub(super) struct Daemon {
     pub(super) boot_id: String,
     /// Told to end; how many signals said so.
     pub(super) ending: u32,
+    /// The shim that was started ahead.
+    pub(super) standby: Option<Standby>,
+    /// When the next one is started, if there is none.
+    pub(super) standby_at: Instant,
     state: StateFile,
     written: u64,
     logs_looked_at: Instant,
@@ -87,6 +90,8 @@ impl Daemon {
         let (signals, signal_ids) = catch_signals()?;
         let (state, left) = StateFile::open(runtime)?;
         let mut daemon = Daemon {
+            standby: None,
+            standby_at: Instant::now(),
             state,
             paths: paths.clone(),
             store: Store::new(&paths.root),
@@ -184,7 +189,12 @@ impl Daemon {
     fn due(&self) -> Option<Instant> {
         let logs = (!self.slots.is_empty()).then(|| self.logs_looked_at + LOG_LOOK);
         let slots = self.slots.iter().filter_map(Slot::due);
-        slots.chain(logs).chain(self.server.due()).min()
+        let standby = self.wants_standby().then_some(self.standby_at);
+        slots.chain(logs).chain(standby).chain(self.server.due()).min()
+    }
+
+    fn wants_standby(&self) -> bool {
+        self.standby.is_none() && self.ending == 0
     }
 
     fn handle(&mut self, events: &[(Source, PollFlags)]) {
@@ -210,6 +220,13 @@ impl Daemon {
                 self.restart(id);
             }
         }
+        if self.wants_standby() && now >= self.standby_at {
+            self.standby_at = now + LOG_LOOK;
+            match Standby::start(&self.options) {
+                Ok(standby) => self.standby = Some(standby),
+                Err(error) => self.log.say(&format!("no shim can be started ahead: {error}")),
+            }
+        }
         if now >= self.logs_looked_at + LOG_LOOK {
             self.logs_looked_at = now;
             for slot in &mut self.slots {
@@ -223,6 +240,7 @@ impl Daemon {
                 Source::Accept => self.server.accept(),
                 Source::Connection(id) => {
                     for ask in self.server.read(*id) {
+                        self.standby_at = now + STANDBY_QUIET;
                         let answer = self.answer(ask);
                         self.server.answer(*id, answer);
                     }
@@ -230,10 +248,6 @@ impl Daemon {
                 _ => {}
             }
         }
-    }
-
-    pub(super) fn slot(&mut self, id: u64) -> Option<&mut Slot> {
-        self.slots.iter_mut().find(|slot| slot.id == id)
     }
 
     fn hear(&mut self, id: u64) {
@@ -254,188 +268,6 @@ impl Daemon {
         let count = self.signals.read(&mut bytes).unwrap_or(0);
         if count > 0 {
             self.end();
-        }
-    }
-
-    /// Drains everything; asked again, kills it.
-    pub(super) fn end(&mut self) {
-        self.ending += 1;
-        let drain = match self.ending {
-            1 => Duration::from_millis(self.spec.drain_ms_max),
-            _ => Duration::ZERO,
-        };
-        self.log.say(&format!("told to end; instances have {} ms", drain.as_millis()));
-        let ids: Vec<u64> = self.slots.iter().map(|slot| slot.id).collect();
-        for id in ids {
-            self.stop(id, drain);
-        }
-    }
-
-    /// Stops a slot, whatever it is doing; one that waits for its restart is gone at once.
-    pub(super) fn stop(&mut self, id: u64, drain: Duration) {
-        let until = Instant::now() + drain;
-        match self.slot(id) {
-            Some(slot) if slot.process.is_some() => slot.drain(until),
-            _ => {
-                self.slots.retain(|slot| slot.id != id);
-                self.sequence += 1;
-                return;
-            }
-        }
-        // Written down before it is done: a successor must not take the end for a failure.
-        self.sequence += 1;
-        self.persist();
-        if let Some(slot) = self.slot(id) {
-            slot.tell();
-        }
-        self.sequence += 1;
-    }
-
-    /// The slot's process ended.
-    fn ended(&mut self, id: u64) {
-        let now = Instant::now();
-        let Some(slot) = self.slot(id) else { return };
-        let Some(process) = slot.process.take() else { return };
-        let status = process.reap();
-        let exit = InstanceExit {
-            unit: slot.order.unit.name.clone(),
-            release: slot.order.release.clone(),
-            pid: process.pid,
-            invocation: slot.invocation.clone(),
-            at: clock::now(),
-            asked: slot.signalled(),
-            status,
-        };
-        if slot.draining() || status == 0 && !slot.signalled() {
-            self.slots.retain(|slot| slot.id != id);
-        } else {
-            let at = slot.restart_at(now);
-            slot.phase = Phase::Restarting { at };
-        }
-        self.note_exit(exit);
-    }
-
-    pub(super) fn note_exit(&mut self, exit: InstanceExit) {
-        self.sequence += 1;
-        self.log.say(&format!(
-            "{}@{} process {} ended with status {}{}",
-            exit.unit,
-            exit.release.tag,
-            exit.pid,
-            exit.status,
-            if exit.asked { ", asked" } else { "" }
-        ));
-        if let Err(error) = self.exits.add(exit) {
-            self.log.say(&format!("the exit cannot be written down: {error}"));
-        }
-    }
-
-    /// Starts an instance, unless one of the same unit and release is there and not draining. Answers its
-    /// slot and whether that is new.
-    pub(super) fn start(&mut self, order: StartOrder) -> Result<(u64, bool), SuperviseError> {
-        check_unit(&order.unit)?;
-        let refused = |error: &str| SuperviseError::Refused { error: error.to_owned(), hint: None };
-        if self.ending > 0 {
-            return Err(refused("the child runner is ending"));
-        }
-        let there = self.slots.iter().find(|slot| {
-            slot.order.unit.name == order.unit.name && slot.order.release == order.release && !slot.draining()
-        });
-        if let Some(slot) = there {
-            return Ok((slot.id, false));
-        }
-        if self.slots.len() >= SLOTS_MAX {
-            return Err(refused("the child runner has as many instances as it may, draining ones included"));
-        }
-        self.listener_of(&order)?;
-        log::prune(&self.paths.runtime)?;
-        let id = self.next_slot;
-        self.next_slot += 1;
-        let log = log::path_of(&self.paths.runtime, &order.unit.name, order.release.tag.as_str());
-        let mut slot = Slot {
-            id,
-            order,
-            phase: Phase::Restarting { at: Instant::now() },
-            process: None,
-            invocation: String::new(),
-            restarts: 0,
-            started_at: clock::now(),
-            started: None,
-            ready_after_us: None,
-            leaving: false,
-            log,
-            log_from: 0,
-        };
-        slot.invocation = new_invocation()?;
-        self.slots.push(slot);
-        if let Err(error) = self.launch(id) {
-            self.slots.retain(|slot| slot.id != id);
-            self.sequence += 1;
-            return Err(error);
-        }
-        Ok((id, true))
-    }
-
-    /// Starts the slot's process under its invocation. What is about to be started is written down first: a
-    /// successor finds the process by its invocation, however early this one is killed.
-    fn launch(&mut self, id: u64) -> Result<(), SuperviseError> {
-        let now = Instant::now();
-        if let Some(slot) = self.slot(id) {
-            slot.starting(now);
-        }
-        self.sequence += 1;
-        self.persist();
-        let listeners = &self.listeners;
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == id) else { return Ok(()) };
-        let unit = &slot.order.unit.name;
-        let socket: Option<&OwnedFd> =
-            listeners.iter().find(|listener| listener.unit == *unit).map(|listener| &listener.socket);
-        let socket = if slot.order.unit.listen.is_some() { socket } else { None };
-        slot.started_at = clock::now();
-        slot.started = Some(now);
-        slot.ready_after_us = None;
-        slot.process = Some(spawn(slot, socket, &self.paths.runtime, &self.options)?);
-        self.sequence += 1;
-        Ok(())
-    }
-
-    fn restart(&mut self, id: u64) {
-        let now = Instant::now();
-        let launched = new_invocation().map_err(SuperviseError::from).and_then(|invocation| {
-            if let Some(slot) = self.slot(id) {
-                slot.invocation = invocation;
-                slot.restarts = slot.restarts.saturating_add(1);
-            }
-            self.launch(id)
-        });
-        if let Err(error) = launched {
-            self.log.say(&format!("restart failed: {error}"));
-            if let Some(slot) = self.slot(id) {
-                let at = slot.restart_at(now);
-                slot.phase = Phase::Restarting { at };
-            }
-            self.sequence += 1;
-        }
-    }
-
-    /// Sees to it that the order's unit has its listener.
-    fn listener_of(&mut self, order: &StartOrder) -> Result<(), SuperviseError> {
-        let Some(listen) = &order.unit.listen else { return Ok(()) };
-        let unit = &order.unit.name;
-        let address = listener::parse(unit, listen)?;
-        match self.listeners.iter().find(|listener| listener.unit == *unit) {
-            Some(listener) if listener.address == address => Ok(()),
-            Some(listener) => Err(SuperviseError::Refused {
-                error: format!(
-                    "unit `{unit}` is to listen on `{address}`, and the child runner has `{}` open for it",
-                    listener.address
-                ),
-                hint: Some("end the child runner and start it again to change an address".to_owned()),
-            }),
-            None => {
-                self.listeners.push(Listener::bind(unit, address)?);
-                Ok(())
-            }
         }
     }
 

@@ -99,8 +99,8 @@ impl SuperviseError {
             SuperviseError::RuntimePath { .. } => {
                 Some("choose a shorter runtime folder, for example one below `/run` or `/tmp`".to_owned())
             }
-            SuperviseError::Running { .. } => {
-                Some("use the one that runs, or end it with `unship supervise --stop`".to_owned())
+            SuperviseError::Running { pid, .. } => {
+                Some(format!("use the one that runs, or end it and all that it runs with `kill {pid}`"))
             }
             SuperviseError::NotRunning { .. } => {
                 Some("start it with `unship supervise`; it adopts instances that still serve".to_owned())

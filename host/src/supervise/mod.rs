@@ -13,6 +13,8 @@ mod client;
 mod daemon;
 mod error;
 mod exits;
+mod instances;
+mod launch;
 mod listener;
 mod log;
 mod notify;
@@ -21,6 +23,7 @@ mod serve;
 mod shim;
 mod slot;
 mod spawn;
+mod standby;
 mod state;
 mod wire;
 
@@ -42,8 +45,7 @@ const RUNTIME_PATH_BYTES_MAX: usize = 108 - 1 - "/n/0123456789ab".len();
 /// What the child runner can be told besides the service.
 #[derive(Debug, Clone)]
 pub struct SuperviseOptions {
-    /// The program that becomes an instance with a listener: it is called with `shim_args`, `--` and the
-    /// command, and ends in [`exec_shim`].
+    /// The program that becomes an instance: it is called with `shim_args` and ends in [`exec_shim`].
     pub shim_program: PathBuf,
     /// The arguments that make it the shim.
     pub shim_args: Vec<OsString>,

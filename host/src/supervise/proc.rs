@@ -26,40 +26,18 @@ pub(super) fn boot_id() -> io::Result<String> {
     Ok(fs_err::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
-/// The processes of one invocation.
-#[derive(Debug, Default)]
-pub(super) struct Invocation {
-    /// The instance itself, which leads its group.
-    pub(super) leader: Option<u32>,
-    /// It and what inherited its environment.
-    pub(super) all: Vec<u32>,
-}
-
-/// The living processes that were started with `UNSHIP_INVOCATION=invocation`.
-pub(super) fn of_invocation(invocation: &str) -> Invocation {
-    let mut found = Invocation::default();
+/// The living processes that were started with `UNSHIP_INVOCATION=invocation`: the instance and what inherited
+/// its environment.
+pub(super) fn of_invocation(invocation: &str) -> Vec<u32> {
     let wanted = format!("UNSHIP_INVOCATION={invocation}");
-    let Ok(entries) = fs_err::read_dir("/proc") else { return found };
+    let Ok(entries) = fs_err::read_dir("/proc") else { return Vec::new() };
     let pids =
         entries.take(PROCESSES_MAX).filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    for pid in pids {
+    let ours = pids.filter(|pid| {
         let environment = fs_err::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        if environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes()) {
-            if leads_group(pid) {
-                found.leader = Some(pid);
-            }
-            found.all.push(pid);
-        }
-    }
-    found
-}
-
-fn leads_group(pid: u32) -> bool {
-    let group = i32::try_from(pid)
-        .ok()
-        .and_then(rustix::process::Pid::from_raw)
-        .and_then(|pid| rustix::process::getpgid(Some(pid)).ok());
-    group.is_some_and(|group| u32::try_from(group.as_raw_nonzero().get()) == Ok(pid))
+        environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+    });
+    ours.collect()
 }
 
 /// The numbers of the process's descriptors that are sockets.

@@ -97,6 +97,13 @@ impl Process {
         }
     }
 
+    /// Kills a process that was not told what to become, and waits for its end.
+    pub(super) fn discard(&self) {
+        self.signal(Signal::KILL);
+        let options = WaitIdOptions::EXITED;
+        let _ = rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options);
+    }
+
     /// Ends what is left of its group and answers its exit code or negative signal number. The process must
     /// have ended. One that an earlier child runner started was reaped by someone else.
     pub(super) fn reap(&self) -> i32 {

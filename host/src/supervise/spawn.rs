@@ -1,22 +1,19 @@
-//! Starts one process: which program, environment, folder and descriptors it gets.
+//! What one process of a unit gets: program, environment, folder, log and notify socket.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-use command_fds::{CommandFdExt, FdMapping};
 use unship_core::protocol::UnitSpec;
 
-use super::listener::FIRST_FD;
+use super::launch::Launch;
 use super::notify::{self, NotifySocket};
-use super::slot::{Process, Slot};
+use super::slot::Slot;
 use super::{SuperviseError, SuperviseOptions, log};
 
 /// What an instance inherits of the child runner's environment; everything else comes from the unit.
-const INHERITED: [&str; 6] = ["HOME", "USER", "LOGNAME", "SHELL", "TZ", "TMPDIR"];
+const INHERITED: [&str; 7] = ["HOME", "USER", "LOGNAME", "SHELL", "TZ", "TMPDIR", "LANG"];
 /// Where programs are found, whoever started the child runner.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// The longest name of a unit; it becomes part of file names.
@@ -52,58 +49,51 @@ pub(super) fn check_unit(unit: &UnitSpec) -> Result<(), SuperviseError> {
     Ok(())
 }
 
-/// Starts the slot's process. The slot has its invocation; what is answered is the process's handle.
-pub(super) fn spawn(
+/// Opens what the slot's process needs of its own, its log and its notify socket, and says what it is to
+/// become. The slot has its invocation and its process.
+pub(super) fn prepare(
     slot: &mut Slot,
-    listener: Option<&OwnedFd>,
     runtime: &Path,
     options: &SuperviseOptions,
-) -> Result<Process, SuperviseError> {
-    let unit = &slot.order.unit;
-    let notify = unit.notify.then(|| NotifySocket::bind(runtime, &slot.invocation)).transpose()?;
+) -> Result<(Launch, fs_err::File), SuperviseError> {
     log::cut(&slot.log, options.log_bytes_max)?;
-    let (out, log_from) = log::open(&slot.log)?;
+    let (log, log_from) = log::open(&slot.log)?;
     slot.log_from = log_from;
-    let error_out = out.try_clone()?;
-
-    let program = slot.order.program();
-    let mut command = if listener.is_some() {
-        let mut command = Command::new(&options.shim_program);
-        command.args(&options.shim_args).arg("--").arg(&program);
-        command
-    } else {
-        Command::new(&program)
+    let unit = &slot.order.unit;
+    let mut environment = BTreeMap::from([(OsString::from("PATH"), OsString::from(PATH))]);
+    let mut set = |name: &str, value: OsString| drop(environment.insert(OsString::from(name), value));
+    set("LANG", OsString::from("C.UTF-8"));
+    for name in INHERITED {
+        if let Some(value) = std::env::var_os(name) {
+            set(name, value);
+        }
+    }
+    for (name, value) in &unit.environment {
+        set(name, OsString::from(value));
+    }
+    set("UNSHIP_INVOCATION", OsString::from(&slot.invocation));
+    if unit.listen.is_some() {
+        set("LISTEN_FDS", OsString::from("1"));
+        set("LISTEN_FDNAMES", OsString::from(&unit.name));
+    }
+    if unit.notify {
+        set("NOTIFY_SOCKET", notify::path_of(runtime, &slot.invocation).into_os_string());
+        if let Some(process) = &mut slot.process {
+            process.notify = Some(NotifySocket::bind(runtime, &slot.invocation)?);
+        }
+    }
+    let pair = |(mut variable, value): (OsString, OsString)| {
+        variable.push("=");
+        variable.push(value);
+        variable
     };
-    command
-        .args(unit.command.iter().skip(1))
-        .env_clear()
-        .env("PATH", PATH)
-        .env("LANG", std::env::var_os("LANG").unwrap_or_else(|| OsString::from("C.UTF-8")))
-        .envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
-        .envs(&unit.environment)
-        .env("UNSHIP_INVOCATION", &slot.invocation)
-        .current_dir(&slot.order.files)
-        .stdin(Stdio::null())
-        .stdout(Stdio::from(std::fs::File::from(out)))
-        .stderr(Stdio::from(std::fs::File::from(error_out)))
-        .process_group(0);
-    if notify.is_some() {
-        command.env("NOTIFY_SOCKET", notify::path_of(runtime, &slot.invocation));
-    }
-    if let Some(listener) = listener {
-        command.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", &unit.name);
-        let mapping = FdMapping { parent_fd: listener.try_clone()?, child_fd: FIRST_FD };
-        // One mapping cannot collide with itself.
-        let _ = command.fd_mappings(vec![mapping]);
-    }
-    let child =
-        command.spawn().map_err(|source| SuperviseError::Spawn { program: program.clone(), source })?;
-    // Nobody waits for the child before the pidfd is there, so its pid is its own.
-    let opened = Process::open(child.id(), None)?;
-    let mut process =
-        opened.ok_or_else(|| SuperviseError::Spawn { program, source: io::Error::other("it vanished") })?;
-    process.notify = notify;
-    Ok(process)
+    let launch = Launch {
+        folder: slot.order.files.clone().into_os_string(),
+        program: slot.order.program().into_os_string(),
+        arguments: unit.command.iter().skip(1).map(OsString::from).collect(),
+        environment: environment.into_iter().map(pair).collect(),
+    };
+    Ok((launch, log))
 }
 
 /// A new invocation id: 32 hexadecimal digits.

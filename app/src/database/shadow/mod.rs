@@ -4,6 +4,7 @@
 //! that it did not make.
 
 pub mod postgres;
+pub mod sqlite;
 
 use std::time::Duration;
 

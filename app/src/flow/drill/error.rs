@@ -30,7 +30,7 @@ pub enum DrillError {
         hint: Option<String>,
     },
     /// The bad release did not fail as the scenario says.
-    #[error("{what} was not seen within {within_ms} ms; {instead}")]
+    #[error("the failure did not show within {within_ms} ms: waited for {what}, saw {instead}")]
     NotSeen {
         /// What was waited for.
         what: String,
@@ -39,9 +39,6 @@ pub enum DrillError {
         /// What was seen instead.
         instead: String,
     },
-    /// There is no host to look at.
-    #[error("the drill's environment has no host")]
-    NoHost,
     /// The operator stopped it.
     #[error("the drill was stopped")]
     Stopped,
@@ -58,7 +55,7 @@ impl DrillError {
             DrillError::NotSeen { .. } => Some(
                 "look at the logs with `unship drill --keep FOLDER`, or change `seen` in unship.toml".into(),
             ),
-            DrillError::Load(_) | DrillError::NoHost | DrillError::Stopped => None,
+            DrillError::Load(_) | DrillError::Stopped => None,
         }
     }
 
@@ -66,10 +63,13 @@ impl DrillError {
         let failed = report.steps.iter().find(|step| step.error.is_some());
         DrillError::Deploy {
             tag: report.to.tag.to_string(),
-            why: failed.map_or_else(
-                || "it did not complete".to_owned(),
-                |step| format!("{}: {}", step.title, step.error.as_deref().unwrap_or_default()),
-            ),
+            why: match (failed, &report.turned_because) {
+                (Some(step), _) => {
+                    format!("{}: {}", step.title, step.error.as_deref().unwrap_or_default())
+                }
+                (None, Some(step)) => format!("it went back, because this failed: {step}"),
+                (None, None) => "it did not complete".to_owned(),
+            },
             hint: failed.and_then(|step| step.hint.clone()),
         }
     }

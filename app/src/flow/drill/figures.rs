@@ -98,7 +98,6 @@ pub struct PhaseFigures {
     /// Those that the bad release is proved to have failed.
     pub failed_by_bad_release: u64,
     /// Latency of right answers, microseconds; none without any.
-    #[serde(skip)]
     pub latency: Option<Latency>,
     /// The failures, most frequent first.
     pub failures: Vec<FailureGroup>,
@@ -115,15 +114,17 @@ impl Figures {
     /// Adds up a recording. `lives` are the processes of the unit that was loaded.
     pub fn of(recording: &Recording, lives: &[InstanceLife], bad: &Tag, windows: Windows) -> Figures {
         let deploy = Attribution::new(recording, lives, bad, windows.deploy);
-        let rollback = Attribution::new(recording, lives, bad, windows.rollback);
+        // After the target is verified the bad release still answers what it had accepted.
+        let to_the_end = Window { from_us: windows.rollback.from_us, until_us: u64::MAX };
+        let rollback = Attribution::new(recording, lives, bad, to_the_end);
         let by_bad = |phase: Phase, sample: &Sample| match phase {
+            Phase::Before => false,
             Phase::Deploy => deploy.blame(sample) == Some(Blame::BadRelease),
-            Phase::Rollback => rollback.blame(sample) == Some(Blame::BadRelease),
             // Nobody but the bad release acts there.
             Phase::Bad => true,
-            Phase::Before | Phase::After => false,
+            Phase::Rollback | Phase::After => rollback.blame(sample) == Some(Blame::BadRelease),
         };
-        let end = recording.samples.iter().map(|sample| sample.end_us).max().unwrap_or(0);
+        let end = recording.samples.iter().map(|sample| sample.scheduled_us).max().unwrap_or(0);
         let mut phases = Vec::new();
         for phase in Phase::ALL {
             let samples: Vec<&Sample> =

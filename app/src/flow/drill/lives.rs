@@ -17,7 +17,8 @@ struct Process {
     digest: Digest,
     pid: u32,
     started: Option<Timestamp>,
-    /// The latest time at which it was seen not to have been told to stop.
+    /// The latest time at which it was known not to have been told to stop: it was seen to run on, or it
+    /// was not there yet.
     undisturbed: Option<Timestamp>,
     /// Whether it was told to stop.
     asked: bool,
@@ -28,6 +29,7 @@ struct Process {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lives {
     processes: BTreeMap<String, Process>,
+    looked_at: Option<Timestamp>,
 }
 
 impl Lives {
@@ -41,7 +43,7 @@ impl Lives {
                 digest: instance.release.digest,
                 pid: instance.pid,
                 started: Some(instance.started_at),
-                undisturbed: None,
+                undisturbed: Some(instance.started_at),
                 asked: false,
                 ended: None,
             });
@@ -59,14 +61,16 @@ impl Lives {
                 release: exit.release.tag.clone(),
                 digest: exit.release.digest,
                 pid: exit.pid,
-                started: None,
-                undisturbed: None,
+                // It came and went between two looks.
+                started: self.looked_at,
+                undisturbed: self.looked_at,
                 asked: exit.asked,
                 ended: Some(exit.at),
             });
             process.ended = Some(exit.at);
             process.asked |= exit.asked;
         }
+        self.looked_at = Some(asked_at);
     }
 
     /// How often processes of a release ended without having been told to, from `since` on.
@@ -88,10 +92,9 @@ impl Lives {
                 pid: process.pid,
                 invocation: invocation.clone(),
                 started_us: process.started.map(|at| recording.load_us(at)),
-                signalled_us: process.asked.then(|| {
-                    let earliest = process.undisturbed.or(process.started);
-                    earliest.map_or(i64::MIN, |at| recording.load_us(at))
-                }),
+                signalled_us: process
+                    .asked
+                    .then(|| process.undisturbed.map_or(i64::MIN, |at| recording.load_us(at))),
                 ended_us: process.ended.map(|at| recording.load_us(at)),
             })
             .collect()

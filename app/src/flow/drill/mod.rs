@@ -32,7 +32,7 @@ use super::run::{self, Prepared};
 use super::{RunReport, deploy};
 use crate::load::attribution::Window;
 use crate::load::{Load, LoadError, LoadPlan, Variables};
-use crate::ports::{CheckFailure, World};
+use crate::ports::{CheckFailure, Host, World};
 use timeline::Timeline;
 use watch::Watch;
 
@@ -48,6 +48,8 @@ pub trait Stage: Send + Sync {
     fn address(&self) -> SocketAddr;
     /// The unit that listens there.
     fn unit(&self) -> &str;
+    /// The host by a way of its own, so that looking at it waits for no one who acts on it.
+    fn watched(&self) -> Result<Host, CheckFailure>;
     /// Runs the set-up command against the release that serves; what it printed.
     async fn set_up(&self, serving: &Release) -> Result<Variables, CheckFailure>;
     /// Starts `from` without unship, then starts `to`, waits until it is ready and tells `from` to stop;
@@ -75,7 +77,7 @@ pub async fn run(
     let variables = drill.phase("set up", stage.set_up(&good)).await?;
 
     let load = Load::start(load_plan, stage.address(), &variables)?;
-    let watch = Watch::start(&drill.world)?;
+    let watch = Watch::start(stage.watched()?, &drill.world);
     timeline.load_began();
     let result = drill.under_load(&load, &watch, &good, &bad).await;
     let recording = load.stop().await;
@@ -95,6 +97,7 @@ pub async fn run(
 /// What happened under load.
 struct Course {
     windows: Windows,
+    seen: String,
     seen_after_ms: u64,
     rollback: RunReport,
     ceremony: Duration,
@@ -115,12 +118,12 @@ impl Drill<'_> {
         title: &str,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        self.world.progress.started(title);
+        self.timeline.watcher().started(title);
         let began = Instant::now();
         let result = work.await;
         match &result {
-            Ok(_) => self.world.progress.done(title, millis(began.elapsed())),
-            Err(error) => self.world.progress.failed(title, &error.to_string()),
+            Ok(_) => self.timeline.watcher().done(title, millis(began.elapsed())),
+            Err(error) => self.timeline.watcher().failed(title, &error.to_string()),
         }
         result
     }
@@ -153,9 +156,9 @@ impl Drill<'_> {
 
         let began = Instant::now();
         let seen = watch::wait(&self.world, watch, load, bad, deployed.started_at, self.scenario, self.stop);
-        self.phase(&format!("{name}: wait for {}", self.scenario.seen.words()), seen).await?;
+        let seen = self.phase(&format!("{name}: wait for {}", self.scenario.seen.words()), seen).await?;
         let seen_after_ms = millis(began.elapsed());
-        self.timeline.mark(&format!("seen: {}", self.scenario.seen.words()));
+        self.timeline.mark(&format!("seen: {seen}"));
 
         let (from_us, began) = (load.now_us(), Instant::now());
         let request = Request {
@@ -169,12 +172,14 @@ impl Drill<'_> {
         let proof = last_proof(&proposal.prepared);
         let run = run::execute(&self.world, proposal.prepared, self.stop).await?;
         // The smoke test comes after the proof and is no part of the ceremony.
-        let verified = proof.and_then(|title| self.timeline.done_at(&title)).unwrap_or_else(Instant::now);
+        let verified =
+            proof.and_then(|title| self.timeline.done_at(&title, began)).unwrap_or_else(Instant::now);
         let rollback = Window { from_us, until_us: load.us(verified) };
         self.timeline.mark(&format!("{} is back", run.to));
         self.phase(&format!("{name}: load on {}", run.to), self.pause(*settle_ms)).await?;
         Ok(Course {
             windows: Windows { deploy, rollback },
+            seen,
             seen_after_ms,
             rollback: run,
             ceremony: verified.saturating_duration_since(began),

@@ -43,7 +43,7 @@ pub struct DrillReport {
     pub floor_ms: f64,
     /// `passed`, `failed`, or `none` when the service has no smoke command.
     pub smoke: &'static str,
-    /// What was waited for before the rollback.
+    /// How the failure showed.
     pub seen: String,
     /// How long that took from the end of the deploy, milliseconds.
     pub seen_after_ms: u64,
@@ -143,7 +143,7 @@ impl DrillReport {
             ceremony_ms: tenths(course.ceremony),
             floor_ms: tenths(floor),
             smoke: smoke_word,
-            seen: scenario.seen.words(),
+            seen: course.seen.clone(),
             seen_after_ms: course.seen_after_ms,
             held,
             phases: figures.phases.clone(),

@@ -43,9 +43,14 @@ impl Timeline {
         self.notes.note_end(what.to_owned());
     }
 
-    /// When the latest piece of work of this title ended well.
-    pub(super) fn done_at(&self, title: &str) -> Option<Instant> {
-        self.notes.ended().iter().rev().find(|(_, what)| what == title).map(|(at, _)| *at)
+    /// Shows what is no step of a run, and so no part of the timeline.
+    pub(super) fn watcher(&self) -> &dyn Progress {
+        self.notes.watcher.as_ref()
+    }
+
+    /// When the latest step of this title ended well, if that was after `since`.
+    pub(super) fn done_at(&self, title: &str, since: Instant) -> Option<Instant> {
+        self.notes.ended().iter().rev().find(|(at, what)| *at >= since && what == title).map(|(at, _)| *at)
     }
 
     /// Everything since the load began.

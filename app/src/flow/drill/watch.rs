@@ -19,7 +19,7 @@ const RECENT: Duration = Duration::from_secs(1);
 /// And on at least so many requests.
 const RECENT_MIN: usize = 10;
 
-/// Asks the first host what it runs, again and again, until it is stopped.
+/// Asks a host what it runs, again and again, until it is stopped.
 pub(super) struct Watch {
     lives: Arc<Mutex<Lives>>,
     stop: CancellationToken,
@@ -27,8 +27,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn start(world: &World) -> Result<Watch, DrillError> {
-        let host = world.hosts.first().cloned().ok_or(DrillError::NoHost)?;
+    pub(super) fn start(host: Host, world: &World) -> Watch {
         let clock = Arc::clone(&world.clock);
         let lives = Arc::new(Mutex::new(Lives::default()));
         let stop = CancellationToken::new();
@@ -45,7 +44,7 @@ impl Watch {
             // The last look comes after the last request: an end that it missed would be ours to explain.
             look(&host, &run, clock.as_ref(), &seen).await;
         });
-        Ok(Watch { lives, stop, task })
+        Watch { lives, stop, task }
     }
 
     /// What was seen so far.
@@ -70,7 +69,7 @@ async fn look(host: &Host, run: &RunId, clock: &dyn Clock, lives: &Mutex<Lives>)
     }
 }
 
-/// Waits until the scenario's failure shows, its time is up, or the operator stops the drill.
+/// Waits until the scenario's failure shows, its time is up, or the operator stops the drill. What was seen.
 pub(super) async fn wait(
     world: &World,
     watch: &Watch,
@@ -79,13 +78,14 @@ pub(super) async fn wait(
     deployed_at: Timestamp,
     scenario: &Scenario,
     stop: &CancellationToken,
-) -> Result<(), DrillError> {
+) -> Result<String, DrillError> {
     let until = Instant::now() + Duration::from_millis(scenario.seen_within_ms);
     loop {
-        let (shows, instead) = look_for(world, watch, load, bad, deployed_at, scenario.seen).await;
-        if shows {
-            return Ok(());
-        }
+        let look = look_for(world, watch, load, bad, deployed_at, scenario.seen).await;
+        let instead = match look {
+            Ok(seen) => return Ok(seen),
+            Err(instead) => instead,
+        };
         if Instant::now() >= until {
             return Err(DrillError::NotSeen {
                 what: scenario.seen.words(),
@@ -100,7 +100,7 @@ pub(super) async fn wait(
     }
 }
 
-/// Whether the failure shows, and what shows instead.
+/// The failure as it shows, or what shows instead.
 async fn look_for(
     world: &World,
     watch: &Watch,
@@ -108,11 +108,12 @@ async fn look_for(
     bad: &Release,
     deployed_at: Timestamp,
     seen: Seen,
-) -> (bool, String) {
+) -> Result<String, String> {
     match seen {
         Seen::Restarts { count } => {
             let restarts = watch.lives().ended_by_themselves(&bad.digest, deployed_at);
-            (restarts >= count, format!("{restarts} were"))
+            let words = format!("{restarts} restarts");
+            if restarts >= count { Ok(words) } else { Err(words) }
         }
         Seen::Status { status, share } => {
             let since = load.now_us().saturating_sub(u64::try_from(RECENT.as_micros()).unwrap_or(u64::MAX));
@@ -124,11 +125,12 @@ async fn look_for(
             // A service of a few thousand requests a second: far from where doubles lose count.
             #[allow(clippy::cast_precision_loss)]
             let part = with as f64 / all.max(1) as f64;
-            (all >= RECENT_MIN && part >= share, format!("{with} of the last {all} requests had it"))
+            let words = format!("status {status} for {with} of the last {all} requests");
+            if all >= RECENT_MIN && part >= share { Ok(words) } else { Err(words) }
         }
         Seen::SmokeFails => match world.commands.smoke(bad).await {
-            Ok(_) => (false, "it passed".into()),
-            Err(_) => (true, String::new()),
+            Ok(_) => Err("the smoke test passes".into()),
+            Err(error) => Ok(error.message),
         },
     }
 }

@@ -47,6 +47,28 @@ fn a_journal_cut_anywhere_gives_the_entries_whose_lines_are_whole() {
 }
 
 #[test]
+fn looking_at_a_journal_changes_nothing_while_its_run_writes() {
+    let (_folder, journals, path) = written(1);
+    let mut bytes = fs_err::read(&path).expect("reads");
+    bytes.extend_from_slice(b"half of the line that is being wri");
+    fs_err::write(&path, &bytes).expect("writes");
+    assert_eq!(journals.read(&run()).expect("reads").len(), 1);
+    assert_eq!(fs_err::read(&path).expect("reads"), bytes);
+}
+
+#[test]
+fn who_comes_back_after_another_went_on_may_not_write() {
+    let (_folder, journals, _) = written(1);
+    let (mut before, _) = journals.open(&run()).expect("opens");
+    let (mut after, _) = journals.open(&run()).expect("opens");
+    after.append(&entry(1)).expect("goes on");
+    let error = before.append(&entry(1)).expect_err("is too late");
+    assert_eq!(error.why, "another process has gone on with this run");
+    after.append(&entry(2)).expect("is not disturbed");
+    assert_eq!(journals.open(&run()).expect("opens").1, [entry(0), entry(1), entry(2)]);
+}
+
+#[test]
 fn a_changed_byte_is_named_with_its_line() {
     let (_folder, journals, path) = written(3);
     let bytes = fs_err::read(&path).expect("reads");

@@ -44,6 +44,11 @@ async fn the_lease_of_a_process_that_is_gone_is_free_and_an_expired_one_too() {
     let set =
         |process: String| sqlx::query("update lease set process = ?").bind(process).execute(&ledger.pool);
     set(format!("{} 1 {started}", boot())).await.expect("another process that lives");
+    assert_eq!(
+        ledger.renew(&holder("a").run).await,
+        Err(LedgerError::Lost { run: holder("a").run }),
+        "another process has gone on with the same run"
+    );
     assert!(ledger.acquire(&holder("b")).await.is_err());
     set(format!("{} 1 {started}0", boot())).await.expect("its id was given to another");
     ledger.acquire(&holder("b")).await.expect("the holder is gone");

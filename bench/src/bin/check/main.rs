@@ -92,7 +92,7 @@ impl StepsSeen for Unseen {
 
 /// Milliseconds for all steps, without the start of the server, which both sides need.
 async fn ours(set: &MigrationSet, pg_bin: Option<PathBuf>) -> Result<f64, Failure> {
-    let choice = ShadowChoice { pg_bin, url: None, limits: Limits::default() };
+    let choice = ShadowChoice { pg_bin, limits: Limits::default(), ..ShadowChoice::default() };
     let mut shadow = shadow(&choice, set.tool).await?;
     let started = Instant::now();
     let report = check::execute(check::plan(set), shadow.as_mut(), &mut Unseen).await?;

@@ -1,0 +1,106 @@
+//! What goes wrong leaves the service serving, is said clearly, and does not exit 0.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+
+use super::site::{Site, settings};
+
+#[test]
+fn names_that_are_not_there_or_not_allowed_are_refused() {
+    let site = Site::new();
+    settings().bind(|| {
+        insta::assert_snapshot!("unknown_tag", site.says(&["deploy", "9.9.9"]));
+        insta::assert_snapshot!("slash_in_tag", site.says(&["deploy", "feature/x"]));
+        insta::assert_snapshot!("dots_in_tag", site.says(&["deploy", "../../etc"]));
+        insta::assert_snapshot!("option_as_tag", site.says(&["deploy", "--", "-rf"]));
+        insta::assert_snapshot!("nothing_serves", site.says(&["rollback", "--yes"]));
+        assert_eq!(site.unship(&["deploy", "1.0.0"]).status, 0);
+        insta::assert_snapshot!("unknown_target", site.says(&["rollback", "--to", "1.4.0", "--yes"]));
+        insta::assert_snapshot!("no_run", site.says(&["resume"]));
+        insta::assert_snapshot!("no_terminal", {
+            assert_eq!(site.unship(&["deploy", "1.4.0"]).status, 0);
+            site.says(&["rollback"])
+        });
+    });
+    assert_eq!(site.serves().as_deref(), Some("1.4.0"));
+}
+
+#[test]
+fn a_typo_in_the_configuration_is_named_with_its_line_before_anything_happens() {
+    let site = Site::new();
+    let text = fs_err::read_to_string(site.config()).expect("reads").replace("time_max", "time_maks");
+    fs_err::write(site.config(), text).expect("writes");
+    settings().bind(|| insta::assert_snapshot!("typo", site.says(&["deploy", "1.0.0"])));
+    assert!(!site.path("opt/current").exists());
+}
+
+#[test]
+fn a_target_that_never_gets_ready_leaves_the_other_serving() {
+    let site = Site::with("[limits]\nready = \"500ms\"");
+    assert_eq!(site.unship(&["deploy", "1.0.0"]).status, 0);
+    settings().bind(|| insta::assert_snapshot!("never_ready", site.says(&["deploy", "1.3.0"])));
+    assert_eq!(site.serves().as_deref(), Some("1.0.0"));
+    assert_eq!(site.unship(&["status"]).status, 0);
+}
+
+#[test]
+fn an_artifact_that_was_altered_on_disk_is_not_started_and_nothing_is_changed() {
+    let site = Site::new();
+    for tag in ["1.0.0", "1.4.0"] {
+        assert_eq!(site.unship(&["deploy", tag]).status, 0, "{tag}");
+    }
+    let file = site.path("opt/releases/1.0.0/files/bin/tinyd");
+    let mut bytes = fs_err::read(&file).expect("reads");
+    *bytes.last_mut().expect("a byte") ^= 1;
+    fs_err::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).expect("can be changed by root");
+    fs_err::write(&file, bytes).expect("writes");
+    fs_err::set_permissions(&file, std::fs::Permissions::from_mode(0o555)).expect("back");
+    settings().bind(|| insta::assert_snapshot!("altered", site.says(&["rollback", "--yes"])));
+    assert_eq!(site.serves().as_deref(), Some("1.4.0"));
+    assert_eq!(site.unship(&["quarantine", "check", "1.4.0"]).status, 0, "nothing was changed");
+}
+
+#[test]
+fn a_drain_that_never_ends_is_ended_and_the_rollback_does_not_wait_for_it() {
+    let site = Site::with("[limits]\ndrain = \"1s\"");
+    for tag in ["1.0.0", "1.4.0"] {
+        assert_eq!(site.unship(&["deploy", tag]).status, 0, "{tag}");
+    }
+    let mut endless = std::net::TcpStream::connect(("127.0.0.1", site.port)).expect("connects");
+    write!(endless, "GET /slow?ms=60000 HTTP/1.1\r\nHost: tinyd\r\n\r\n").expect("asks");
+    // Another request's answer shows that the first was taken up by the release that is to end.
+    assert_eq!(site.serves().as_deref(), Some("1.4.0"));
+    let said = site.unship(&["rollback", "--yes"]);
+    assert_eq!(said.status, 0, "{}", said.stderr);
+    assert_eq!(site.serves().as_deref(), Some("1.0.0"));
+    let mut rest = Vec::new();
+    let _ = endless.read_to_end(&mut rest);
+    assert!(rest.is_empty(), "it was cut off at the limit");
+    site.until("no process of it is left", || !site.says(&["status"]).contains("1.4.0        pid"));
+}
+
+#[test]
+fn a_disk_that_fills_up_while_staging_leaves_everything_as_it_was() {
+    if !rustix::process::geteuid().is_root() {
+        assert!(std::env::var("CI").is_err(), "CI must run this as root");
+        eprintln!("SKIP: a small disk can be mounted by root alone");
+        return;
+    }
+    let site = Site::new();
+    assert_eq!(site.unship(&["deploy", "1.0.0"]).status, 0);
+    // Where releases are staged, room for half a release.
+    let staging = site.path("opt/staging");
+    fs_err::create_dir_all(&staging).expect("makes");
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=12k", "tmpfs"])
+        .arg(&staging)
+        .status()
+        .expect("mount runs");
+    assert!(mounted.success(), "cannot mount a small disk");
+    let said = site.says(&["deploy", "1.4.0"]);
+    let unmounted = std::process::Command::new("umount").arg(&staging).status().expect("umount runs");
+    assert!(unmounted.success());
+    settings().bind(|| insta::assert_snapshot!("disk_full", said));
+    assert_eq!(site.serves().as_deref(), Some("1.0.0"));
+    assert_eq!(site.unship(&["deploy", "1.4.0"]).status, 0, "it works once there is room");
+}

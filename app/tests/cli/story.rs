@@ -1,0 +1,81 @@
+//! The main job: a release is shipped, seen to break, taken back, and never returned to.
+
+use super::site::{Site, settings};
+
+#[test]
+fn a_release_is_shipped_breaks_is_taken_back_and_is_never_returned_to() {
+    let site = Site::new();
+    settings().bind(|| {
+        insta::assert_snapshot!("deploy", site.says(&["deploy", "1.0.0"]));
+        assert_eq!(site.serves().as_deref(), Some("1.0.0"));
+        assert_eq!(site.unship(&["deploy", "1.2.0"]).status, 0);
+        site.until("it panics", || site.says(&["status"]).contains("restarted"));
+        insta::assert_snapshot!("dry_run", site.says(&["rollback", "--mode", "panic-loop", "--dry-run"]));
+        assert_eq!(site.serves().as_deref(), Some("1.2.0"), "a dry run changes nothing");
+        insta::assert_snapshot!("rollback", site.says(&["rollback", "--mode", "panic-loop", "--yes"]));
+        assert_eq!(site.serves().as_deref(), Some("1.0.0"));
+        insta::assert_snapshot!("status", site.says(&["status"]));
+        insta::assert_snapshot!("rollback_again", site.says(&["rollback", "--yes"]));
+        insta::assert_snapshot!("deploy_of_a_bad_one", site.says(&["deploy", "1.2.0"]));
+        insta::assert_snapshot!("rollback_to_a_bad_one", site.says(&["rollback", "--to", "1.2.0", "--yes"]));
+        insta::assert_snapshot!("log", site.says(&["log"]));
+        insta::assert_snapshot!("verify", site.says(&["ledger", "verify"]));
+        assert_eq!(site.unship(&["quarantine", "check", "1.2.0"]).status, 6);
+        let lift = ["quarantine", "lift", "1.2.0", "--reason", "it was the disk"];
+        insta::assert_snapshot!("lift", site.says(&lift));
+        assert_eq!(site.unship(&["quarantine", "check", "1.2.0"]).status, 0);
+    });
+}
+
+#[test]
+fn a_span_over_several_releases_is_taken_back_in_one_step() {
+    let site = Site::new();
+    for tag in ["1.0.0", "1.4.0", "1.5.0"] {
+        assert_eq!(site.unship(&["deploy", tag]).status, 0, "{tag}");
+    }
+    assert_eq!(site.unship(&["rollback", "--to", "1.0.0", "--yes"]).status, 0);
+    assert_eq!(site.serves().as_deref(), Some("1.0.0"));
+    // 1.4.0 was superseded well and 1.5.0 was taken back: the next target is neither what serves nor bad.
+    let status: serde_json::Value =
+        serde_json::from_str(&site.unship(&["status", "--json"]).stdout).expect("JSON");
+    assert_eq!(status["rollback_target"]["tag"], "1.4.0");
+}
+
+#[test]
+fn the_json_of_a_rollback_tells_the_same_as_its_text() {
+    let site = Site::new();
+    for tag in ["1.0.0", "1.4.0"] {
+        assert_eq!(site.unship(&["deploy", tag]).status, 0, "{tag}");
+    }
+    let said = site.unship(&["rollback", "--yes", "--json", "--reason", "slow start"]);
+    let report: serde_json::Value = serde_json::from_str(&said.stdout).expect("one document");
+    assert_eq!(report["outcome"], "completed");
+    assert_eq!((&report["from"]["tag"], &report["to"]["tag"]), (&"1.4.0".into(), &"1.0.0".into()));
+    assert!(report["steps"].as_array().is_some_and(|steps| steps.iter().all(|step| step["state"] == "done")));
+}
+
+#[test]
+fn a_ledger_that_is_gone_does_not_keep_anybody_from_rolling_back() {
+    let site = Site::new();
+    for tag in ["1.0.0", "1.4.0"] {
+        assert_eq!(site.unship(&["deploy", tag]).status, 0, "{tag}");
+    }
+    let ledger = site.path("ledger/ledger.sqlite");
+    let whole = fs_err::read(&ledger).expect("reads");
+    for name in ["ledger.sqlite-wal", "ledger.sqlite-shm"] {
+        let _ = fs_err::remove_file(site.path("ledger").join(name));
+    }
+    fs_err::write(&ledger, vec![7; 8192]).expect("writes");
+    let refused = site.unship(&["rollback", "--yes"]);
+    assert_eq!(refused.status, 1);
+    assert!(refused.stderr.contains("--break-glass"), "{}", refused.stderr);
+    settings().bind(|| {
+        insta::assert_snapshot!("break_glass", site.says(&["rollback", "--break-glass", "--yes"]));
+    });
+    assert_eq!(site.serves().as_deref(), Some("1.0.0"));
+    // The ledger comes back: what was done without it is merged.
+    fs_err::write(&ledger, whole).expect("writes");
+    assert!(site.says(&["log"]).contains("rollback 1.4.0 -> 1.0.0"));
+    assert_eq!(site.unship(&["quarantine", "check", "1.4.0"]).status, 6);
+    assert_eq!(site.unship(&["ledger", "verify"]).status, 0);
+}

@@ -1,0 +1,266 @@
+//! A world without disks, processes and networks, whose parts keep exactly what the real ones keep when a
+//! process dies.
+
+pub mod host;
+pub mod journals;
+pub mod ledger;
+pub mod monitor;
+mod rest;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use unship::ports::*;
+use unship_core::capsule::{CAPSULE_FORMAT, Capsule};
+use unship_core::evidence::Evidence;
+use unship_core::protocol::{Envelope, HostReply, HostState, ServiceSpec, UnitSpec};
+use unship_core::release::{HostName, Release, Tag};
+use unship_core::time::Timestamp;
+use unship_host::store;
+
+use crate::points::Points;
+use crate::scenario::Site;
+use host::{Behaviour, ModelHost};
+use journals::{JournalsState, ModelJournals};
+use ledger::{LedgerState, ModelLedger};
+use monitor::Monitor;
+
+pub const TAGS: [&str; 6] = ["v1", "v2", "v3", "v4", "v5", "v6"];
+
+/// Artifacts of all tags, made once: their files are read when they are sent.
+pub struct Artifacts {
+    _folder: tempfile::TempDir,
+    pub by_tag: BTreeMap<Tag, Artifact>,
+}
+
+pub static ARTIFACTS: LazyLock<Artifacts> = LazyLock::new(|| Artifacts::make(false));
+/// The same without a byte in their files: nothing is sent, so nothing is read from a real disk.
+pub static EMPTY_ARTIFACTS: LazyLock<Artifacts> = LazyLock::new(|| Artifacts::make(true));
+
+impl Artifacts {
+    fn make(empty: bool) -> Artifacts {
+        let folder = tempfile::tempdir().expect("a folder");
+        let artifact = |name: &str| {
+            let place = folder.path().join(name);
+            fs_err::create_dir_all(place.join("bin")).expect("a folder");
+            fs_err::write(place.join("bin/app"), if empty { "" } else { name }).expect("a file");
+            // A digest of its own also where the file is empty.
+            fs_err::write(place.join(format!("bin/{name}")), "").expect("a file");
+            artifact(name, &place)
+        };
+        let by_tag = TAGS.iter().map(|name| (tag(name), artifact(name))).collect();
+        Artifacts { by_tag, _folder: folder }
+    }
+}
+
+/// The artifact of a folder.
+pub fn artifact(name: &str, folder: &Path) -> Artifact {
+    let service = "demo".parse().expect("a service");
+    let manifest = store::manifest_of(&service, &tag(name), folder).expect("a manifest");
+    let missing = || Evidence::Missing { why: "a test".to_owned() };
+    let capsule = Capsule {
+        format: CAPSULE_FORMAT,
+        release: manifest.release(),
+        commit: Evidence::Missing { why: "a test".to_owned() },
+        created_at: Timestamp(1),
+        units: Vec::new(),
+        migrations: missing(),
+        queries: missing(),
+        flags: missing(),
+        verdicts: Evidence::Missing { why: "a test".to_owned() },
+    };
+    Artifact { manifest, folder: folder.to_owned(), capsule }
+}
+
+pub fn tag(name: &str) -> Tag {
+    name.parse().expect("a tag")
+}
+
+/// What outlives processes, and what makes releases good or bad.
+pub struct ModelSite {
+    pub artifacts: &'static Artifacts,
+    pub hosts: Vec<Arc<Mutex<ModelHost>>>,
+    pub ledger: Arc<Mutex<LedgerState>>,
+    pub journals: ModelJournals,
+    pub monitor: Arc<Monitor>,
+    pub fails_smoke: BTreeSet<Tag>,
+    pub clock_ms: Arc<AtomicI64>,
+    processes: AtomicU64,
+}
+
+impl Clone for ModelSite {
+    /// Another world in the same state.
+    fn clone(&self) -> ModelSite {
+        let journals = ModelJournals { state: copy(&self.journals.state) };
+        ModelSite {
+            artifacts: self.artifacts,
+            hosts: self.hosts.iter().map(copy).collect(),
+            ledger: copy(&self.ledger),
+            monitor: Arc::new(self.monitor.copy(&journals)),
+            journals,
+            fails_smoke: self.fails_smoke.clone(),
+            clock_ms: Arc::new(AtomicI64::new(self.clock_ms.load(Ordering::SeqCst))),
+            processes: AtomicU64::new(self.processes.load(Ordering::SeqCst)),
+        }
+    }
+}
+
+fn copy<T: Clone>(shared: &Arc<Mutex<T>>) -> Arc<Mutex<T>> {
+    Arc::new(Mutex::new(shared.lock().unwrap_or_else(PoisonError::into_inner).clone()))
+}
+
+impl ModelSite {
+    pub fn new(hosts: &[&str], artifacts: &'static Artifacts) -> ModelSite {
+        let journals = ModelJournals { state: Arc::new(Mutex::new(JournalsState::default())) };
+        ModelSite {
+            artifacts,
+            hosts: hosts.iter().map(|name| Arc::new(Mutex::new(ModelHost::new(name)))).collect(),
+            ledger: Arc::default(),
+            monitor: Arc::new(Monitor::new(&journals)),
+            journals,
+            fails_smoke: BTreeSet::new(),
+            clock_ms: Arc::new(AtomicI64::new(1_000_000)),
+            processes: AtomicU64::new(0),
+        }
+    }
+
+    pub fn release(&self, name: &str) -> Release {
+        self.artifacts.by_tag[&tag(name)].manifest.release()
+    }
+
+    /// Every process of the release ends at once on the named host, or on all.
+    pub fn break_release(&self, name: &str, on: Option<&str>) {
+        let digest = self.release(name).digest;
+        for host in &self.hosts {
+            let mut host = lock(host);
+            if on.is_none_or(|on| host.name.as_str() == on) {
+                host.behaves(digest, Behaviour { ends_at_once: true });
+            }
+        }
+    }
+
+    /// The world of a new process, whose number it gives. The transports are plain: no fault, no delay.
+    pub fn start_process(&self, points: &Arc<Points>) -> (World, u64) {
+        let process = self.processes.fetch_add(1, Ordering::SeqCst) + 1;
+        let hosts = self.hosts.iter().map(|host| {
+            let transport = ModelTransport {
+                host: Arc::clone(host),
+                process,
+                points: Arc::clone(points),
+                monitor: Arc::clone(&self.monitor),
+            };
+            Host { name: lock(host).name.clone(), transport: Arc::new(transport) }
+        });
+        let world = World {
+            aftercare: None,
+            target: Target {
+                service: service("/srv"),
+                environment: "test".parse().expect("an environment"),
+                who: format!("operator-{process}@desk"),
+                migrates: true,
+                smokes: true,
+                keep_releases: 4,
+            },
+            hosts: hosts.collect(),
+            ledger: Arc::new(ModelLedger { state: Arc::clone(&self.ledger), process }),
+            journals: Arc::new(self.journals.clone()),
+            source: Arc::new(rest::ModelSource { artifacts: self.artifacts }),
+            prober: Arc::new(rest::ModelProber { hosts: self.hosts.clone() }),
+            commands: Arc::new(rest::ModelCommands { fails_smoke: self.fails_smoke.clone() }),
+            clock: Arc::new(rest::ModelClock { ms: Arc::clone(&self.clock_ms) }),
+            progress: Arc::new(rest::Silent),
+        };
+        (world, process)
+    }
+
+    /// The process is gone, and the ledger's machine knows it.
+    pub fn end_process(&self, process: u64) {
+        lock(&self.ledger).gone.insert(process);
+    }
+}
+
+pub fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A service with a unit that listens and one that does not.
+pub fn service(root: &str) -> ServiceSpec {
+    let unit = |name: &str, listen: Option<&str>| UnitSpec {
+        name: name.to_owned(),
+        command: vec!["bin/app".to_owned()],
+        listen: listen.map(str::to_owned),
+        environment: BTreeMap::new(),
+        notify: true,
+        restart_delay_ms: 50,
+    };
+    ServiceSpec {
+        name: "demo".parse().expect("a service"),
+        root: root.to_owned(),
+        units: vec![unit("web", Some("127.0.0.1:1")), unit("worker", None)],
+        ready_ms_max: 3_000,
+        drain_ms_max: 2_000,
+    }
+}
+
+#[async_trait(?Send)]
+impl Site for ModelSite {
+    async fn process(&mut self, points: &Arc<Points>) -> World {
+        // One at a time: the one before is dead, and whatever it held is void.
+        let before = self.processes.load(Ordering::SeqCst);
+        if before > 0 {
+            self.end_process(before);
+            self.journals.crash();
+        }
+        self.start_process(points).0
+    }
+
+    async fn settle(&mut self) {
+        self.hosts.iter().for_each(|host| lock(host).tick());
+    }
+
+    async fn states(&mut self) -> Vec<(HostName, HostState)> {
+        let states = self.hosts.iter().map(|host| {
+            let host = lock(host);
+            (host.name.clone(), host.state())
+        });
+        states.collect()
+    }
+
+    fn release(&self, name: &str) -> Release {
+        ModelSite::release(self, name)
+    }
+
+    fn fail_smoke_of(&mut self, name: &str) {
+        self.fails_smoke.insert(tag(name));
+    }
+
+    fn break_release(&mut self, name: &str, on: Option<&str>) {
+        ModelSite::break_release(self, name, on);
+    }
+
+    fn violations(&self) -> Vec<String> {
+        self.monitor.violations()
+    }
+}
+
+/// The way of one process to a host. The agent dies with the process, after any of its actions.
+struct ModelTransport {
+    host: Arc<Mutex<ModelHost>>,
+    process: u64,
+    points: Arc<Points>,
+    monitor: Arc<Monitor>,
+}
+
+#[async_trait]
+impl HostTransport for ModelTransport {
+    async fn call(&self, envelope: Envelope) -> Result<HostReply, TransportError> {
+        let mut host = lock(&self.host);
+        let points = &self.points;
+        Ok(self.monitor.serve(&mut host, self.process, &envelope, &mut |action| {
+            points.pass(format!("inside, after `{action}`"));
+        }))
+    }
+}
