@@ -6,4 +6,5 @@ mod classes;
 mod command;
 mod hostile;
 mod life;
+mod reading;
 mod world;

@@ -51,7 +51,7 @@ pub fn set(tool: Tool, steps: &[(&str, &str, &str)]) -> MigrationSet {
 pub fn check_with(set: &MigrationSet, limits: ShadowLimits) -> CheckReport {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let choice = ShadowChoice { pg_bin: None, url: None, limits };
+        let choice = ShadowChoice { limits, ..ShadowChoice::default() };
         let mut shadow = shadow(&choice, set.tool).await.expect("a shadow");
         let report = check::execute(check::plan(set), shadow.as_mut(), &mut Unseen).await.expect("a report");
         shadow.close().await.expect("closed");
