@@ -12,4 +12,5 @@ mod classes;
 mod command;
 mod hostile;
 mod life;
+mod reading;
 mod world;
