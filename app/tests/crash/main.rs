@@ -3,16 +3,26 @@
 //! `UNSHIP_PROVE=1` (set by `make prove-crash`) runs all of it; without it each suite takes a sample that
 //! fits into an ordinary test run.
 
+mod chance;
 mod kill_model;
+mod kill_real;
 mod model;
 mod overlap;
 mod points;
+mod races;
+mod real;
 mod scenario;
 mod simulation;
 
 /// Whether everything is to be tried and not only a sample.
 fn thorough() -> bool {
     std::env::var_os("UNSHIP_PROVE").is_some()
+}
+
+/// One line for whoever runs the tests and wants figures.
+fn say(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 thread_local! {
