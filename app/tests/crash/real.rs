@@ -19,6 +19,9 @@ pub const NEXT: &str = "1.0.0";
 /// How long anything may take before the test gives it up.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// How long a release that was told to stop may be there: its drain, and a little.
+const LEFT_MAX: Duration = Duration::from_secs(6);
+
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -223,7 +226,14 @@ impl Site {
 
     /// Exactly one process of this release and none of the other, and that is what answers.
     pub fn serves_only(&self, tag: &str, other: &str) {
-        self.until(&format!("no process of {other} is left"), || self.processes_of(other).is_empty());
+        let began = Instant::now();
+        while !self.processes_of(other).is_empty() {
+            if began.elapsed() > LEFT_MAX {
+                let (status, log) = (text(&self.unship(&["status"])), text(&self.unship(&["log"])));
+                panic!("processes {:?} of {other} are left\n{status}\n{log}", self.processes_of(other));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
         assert_eq!(self.processes_of(tag).len(), 1, "processes of {tag}");
         assert_eq!(self.version().as_deref(), Some(tag));
         let current = fs_err::read_link(self.path("opt/current")).expect("current");
