@@ -13,8 +13,7 @@ build: ## Build the program
 
 .PHONY: drill
 drill: build ## Rehearse a rollback for real, under load, on this machine
-	examples/shithubd/history/make-history target/shithubd-history
-	$(UNSHIP) --config examples/shithubd/unship.toml drill
+	$(UNSHIP) drill --config examples/shithubd/unship.toml
 
 .PHONY: test
 test: lint test-rust test-example ## Run all tests
@@ -34,8 +33,20 @@ test-rust: build ## The tests of the three crates
 .PHONY: test-example
 test-example: ## The tests of the reference service and its history
 	cd examples/shithubd && $(CARGO) test --locked
-	examples/shithubd/history/make-history --check target/shithubd-history
+	examples/shithubd/history/verify --quick
+
+.PHONY: prove
+prove: ## The longer proofs: every release of the reference service is built, run and migrated
+	examples/shithubd/history/verify --tests
 
 .PHONY: bench-flip
 bench-flip: ## A flip through unship against the bare floor, under load
 	$(CARGO) run --release --locked -p unship-bench --bin flip
+
+.PHONY: bench-check
+bench-check: ## All work of `check` on a migration step against psql applying the same up, down, up
+	$(CARGO) run --release --locked -p unship-bench --bin check
+
+.PHONY: test-pg-matrix
+test-pg-matrix: build ## The tests of `check` on PostgreSQL 15 to 18
+	PATH="$(CURDIR)/target/tools/bin:$$PATH" testbed/pg-matrix

@@ -54,7 +54,7 @@ fn reader(tool: Tool, data: &[u8]) {
 fn check_script(script: &Script) {
     assert_eq!(script.batches.len(), script.batch_lines.len());
     assert!(script.batches.iter().all(|batch| !sql::is_blank(batch)));
-    assert!(script.batch_lines.windows(2).all(|two| two[0] <= two[1]));
+    assert!(script.batch_lines.iter().all(|line| *line >= script.first_line));
 }
 
 fn detection(data: &[u8]) {

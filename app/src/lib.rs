@@ -3,6 +3,7 @@
 //! [`flow`](crate::flow) names no backend and prints nothing; only [`wire`](crate::wire) names concrete
 //! backends; [`cli`](crate::cli) decides nothing.
 
+pub mod aftercare;
 pub mod cli;
 pub mod config;
 pub mod database;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use unship_core::aftercare::Notice;
 use unship_core::capsule::{Capsule, Manifest};
 use unship_core::history::MarkEntry;
 use unship_core::journal::Entry;
@@ -109,7 +110,9 @@ pub enum LedgerError {
 pub trait Journals: Send + Sync {
     /// Makes the file of a new run.
     fn create(&self, run: &RunId) -> Result<Box<dyn Journal>, JournalFailure>;
-    /// Opens the file of a run to go on, with its entries so far.
+    /// The entries of a run so far, while another process may be writing them; none when it was closed.
+    fn read(&self, run: &RunId) -> Result<Vec<Entry>, JournalFailure>;
+    /// Opens the file of a run to go on, with its entries so far. For the holder of the lease alone.
     fn open(&self, run: &RunId) -> Result<(Box<dyn Journal>, Vec<Entry>), JournalFailure>;
     /// The runs whose file is not closed, oldest first.
     fn open_runs(&self) -> Result<Vec<RunId>, JournalFailure>;
@@ -119,7 +122,7 @@ pub trait Journals: Send + Sync {
 
 /// One run's journal.
 pub trait Journal: Send {
-    /// Adds an entry and returns when it is on the disk.
+    /// Adds an entry and returns when it is on the disk. Fails when another process has gone on with the run.
     fn append(&mut self, entry: &Entry) -> Result<(), JournalFailure>;
 }
 
@@ -210,6 +213,13 @@ pub struct Host {
     pub transport: Arc<dyn HostTransport>,
 }
 
+/// Tells people what came of a rollback. It fails no rollback, and being asked twice it tells once.
+#[async_trait]
+pub trait Aftercare: Send + Sync {
+    /// Tells it.
+    async fn tell(&self, notice: &Notice) -> Result<(), CheckFailure>;
+}
+
 /// Everything a flow acts through, for one service in one environment.
 #[derive(Clone)]
 pub struct World {
@@ -227,6 +237,8 @@ pub struct World {
     pub prober: Arc<dyn Prober>,
     /// The service's own commands.
     pub commands: Arc<dyn ServiceCommands>,
+    /// Who tells people; none when nothing is configured.
+    pub aftercare: Option<Arc<dyn Aftercare>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// What a person sees.

@@ -18,7 +18,7 @@ use crate::ports::{CheckFailure, Prober};
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// The wait between two tries grows from the first to the last of these.
-const RETRY_MS: (u64, u64) = (2, 250);
+const RETRY_MS: (u64, u64) = (1, 250);
 
 /// Probes the address of the first unit that listens.
 #[derive(Debug, Clone)]
@@ -64,20 +64,26 @@ impl HttpProber {
     }
 
     async fn ask_all(&self, address: SocketAddr, tag: &Tag) -> Result<String, String> {
-        let mut said = Vec::new();
-        if let Some(path) = &self.probe.version {
-            let answer = self.ask(address, path).await?;
-            let version = self.version(&answer)?;
-            if version != tag.as_str() {
-                return Err(format!("{} says `{version}`", path.as_str()));
-            }
-            said.push(format!("{} says {version}", path.as_str()));
+        let (version, health) =
+            futures_util::future::try_join(self.ask_version(address, tag), self.ask_health(address)).await?;
+        Ok([version, health].into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
+
+    async fn ask_version(&self, address: SocketAddr, tag: &Tag) -> Result<Option<String>, String> {
+        let Some(path) = &self.probe.version else { return Ok(None) };
+        let answer = self.ask(address, path).await?;
+        let version = self.version(&answer)?;
+        if version == tag.as_str() {
+            Ok(Some(format!("{} says {version}", path.as_str())))
+        } else {
+            Err(format!("{} says `{version}`", path.as_str()))
         }
-        if let Some(path) = &self.probe.health {
-            self.ask(address, path).await?;
-            said.push(format!("{} answers 200", path.as_str()));
-        }
-        Ok(said.join(", "))
+    }
+
+    async fn ask_health(&self, address: SocketAddr) -> Result<Option<String>, String> {
+        let Some(path) = &self.probe.health else { return Ok(None) };
+        self.ask(address, path).await?;
+        Ok(Some(format!("{} answers 200", path.as_str())))
     }
 
     fn version(&self, answer: &[u8]) -> Result<String, String> {

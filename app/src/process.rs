@@ -112,7 +112,7 @@ impl Program {
             command.current_dir(folder);
         }
         let mut child = command.spawn().map_err(not_started)?;
-        let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let mut group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let all = async {
             let (stdout, stderr, status) = tokio::join!(tail(stdout), tail(stderr), child.wait());
@@ -124,14 +124,24 @@ impl Program {
             })
         };
         match tokio::time::timeout(Duration::from_millis(self.time_ms_max), all).await {
-            Ok(ended) => ended.map_err(not_started),
-            Err(_) => {
-                if let Some(group) = group {
-                    // Gone already is what we want.
-                    let _ = kill_process_group(group, Signal::KILL);
-                }
-                Err(ProgramError::TimedOut { program: self.name(), time_ms_max: self.time_ms_max })
+            Ok(ended) => {
+                group.0 = None;
+                ended.map_err(not_started)
             }
+            Err(_) => Err(ProgramError::TimedOut { program: self.name(), time_ms_max: self.time_ms_max }),
+        }
+    }
+}
+
+/// A program with its children, until it has ended. They are killed when the time is up, and when nobody waits
+/// for them any more, as when a drill is stopped in the middle of a build.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // Gone already is what we want.
+            let _ = kill_process_group(group, Signal::KILL);
         }
     }
 }

@@ -14,17 +14,20 @@ use unship_core::time::Timestamp;
 use unship_host::agent::AgentError;
 use unship_host::agent::HostPaths;
 
+use crate::aftercare::NoteFile;
 use crate::config::{Config, ConfigError, Environment};
 use crate::ledger::{BlindLedger, JournalFolder, LocalLedger};
 use crate::placeholders::Placeholders;
-use crate::ports::{Clock, Host, JournalFailure, Ledger, LedgerError, Progress, Source, Target, World};
+use crate::ports::{
+    Aftercare, Clock, Host, JournalFailure, Ledger, LedgerError, Progress, Source, Target, World,
+};
 use crate::probe::HttpProber;
 use crate::service_commands::ConfiguredCommands;
 use crate::source::{Depot, GitSource};
 use crate::transport::InProcess;
 
 pub use crate::database::shadow::Limits as ShadowLimits;
-pub use shadow::{ShadowChoice, shadow};
+pub use shadow::{Engine, ShadowChoice, shadow};
 
 /// Why the world could not be set up. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -132,6 +135,12 @@ impl Site {
         self.config.units.as_slice().iter().find_map(|unit| unit.listen).map(|listen| listen.0)
     }
 
+    /// Who tells people what came of a rollback.
+    fn aftercare(&self) -> Option<Arc<dyn Aftercare>> {
+        let file = self.config.aftercare.note_file.as_ref()?;
+        Some(Arc::new(NoteFile { path: PathBuf::from(self.placeholders().fill(file)) }))
+    }
+
     /// The service as hosts are told of it.
     pub fn service(&self) -> ServiceSpec {
         let words = self.placeholders();
@@ -208,6 +217,7 @@ impl Site {
                 migrate_up,
                 smoke,
             }),
+            aftercare: self.aftercare(),
             source,
             clock,
             progress,
@@ -254,4 +264,9 @@ pub fn new_run_id(now: Timestamp) -> Result<RunId, unship_core::release::NameErr
     let time = jiff::Timestamp::from_millisecond(now.0).unwrap_or_default().strftime("%Y%m%dT%H%M%S");
     let ms = now.0.rem_euclid(1_000);
     format!("{time}-{ms:03}-{:x}", std::process::id()).parse()
+}
+
+/// The process in which a SQLite shadow runs its statements; it serves its parent until that goes.
+pub fn serve_sqlite_shadow() -> Result<(), crate::database::shadow::sqlite::ChildError> {
+    crate::database::shadow::sqlite::serve()
 }

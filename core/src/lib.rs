@@ -7,6 +7,7 @@
 //! statements, [`schema`] compares catalogs, [`tools`] reads migrations, [`verdict`] judges them, [`plan`] orders
 //! steps, [`journal`] records and folds them, [`protocol`] is what a host is asked and answers.
 
+pub mod aftercare;
 pub mod capsule;
 pub mod evidence;
 pub mod history;

@@ -17,7 +17,7 @@ use crate::config::{self, Config};
 use crate::flow::check::{self, CheckPlan, CheckReport, Span, is_wrong_down};
 use crate::gather::migrations::{self, GatherError, Gathered, Source};
 use crate::ports::ShadowFailure;
-use crate::wire::{ShadowChoice, shadow};
+use crate::wire::{Engine, ShadowChoice, shadow};
 
 /// Say for every migration what it does to the schema, and whether its down takes it back
 ///
@@ -59,9 +59,21 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 
+    /// The database that the migrations are written for
+    #[arg(long, value_enum, default_value_t = DatabaseArg::Postgresql, value_name = "DATABASE")]
+    database: DatabaseArg,
+
     /// What makes the exit status other than 0; without it: `unknown` for OLD..NEW, `nothing` for --all
     #[arg(long, value_enum, value_name = "WHAT")]
     fail_on: Option<FailOn>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum DatabaseArg {
+    /// A throwaway PostgreSQL server
+    Postgresql,
+    /// SQLite in a process of its own
+    Sqlite,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -104,7 +116,11 @@ async fn check(args: &Args, is_quiet: bool) -> Result<CheckReport, CliError> {
     let (plan, tool) = args.plan().await?;
     let mut limits = crate::wire::ShadowLimits::default();
     limits.step_ms_max = args.step_seconds * 1000;
-    let choice = ShadowChoice { pg_bin: args.pg_bin.clone(), url: args.shadow_url.clone(), limits };
+    let engine = match args.database {
+        DatabaseArg::Postgresql => Engine::Postgres,
+        DatabaseArg::Sqlite => Engine::Sqlite,
+    };
+    let choice = ShadowChoice { engine, pg_bin: args.pg_bin.clone(), url: args.shadow_url.clone(), limits };
     let mut progress = progress::StepsProgress::new(plan.len(), is_quiet);
     let mut shadow = shadow(&choice, tool).await?;
     let report = check::execute(plan, shadow.as_mut(), &mut progress).await;

@@ -47,17 +47,17 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Check(check::Args),
-    Explain(explain::Args),
     Rollback(rollback::Args),
     Deploy(deploy::Args),
     Status(status::Args),
     Resume(resume::Resume),
     Abort(resume::Abort),
+    Check(check::Args),
+    Explain(explain::Args),
+    Drill(drill::Args),
     Log(log::Log),
     Show(log::Show),
     Quarantine(quarantine::Args),
-    Drill(drill::Args),
     Lock(lock::Args),
     Ledger(log::Ledger),
     Supervise(supervise::Args),

@@ -81,7 +81,8 @@ fn summary(report: &RunReport) -> Vec<String> {
         } else if report.outcome == Some(Outcome::Partial) && step.state == "not_tried" {
             lines.push(format!("  not tried  {}", step.title));
         } else if report.outcome == Some(Outcome::Partial) && step.state == "unknown" {
-            lines.push(format!("  not known  {}: it was begun; `unship status` shows what is so", step.title));
+            lines
+                .push(format!("  not known  {}: it was begun; `unship status` shows what is so", step.title));
         }
     }
     lines.extend(report.left.iter().map(|left| format!("  {WARN}left{WARN:#}    {left}")));

@@ -10,6 +10,6 @@ use super::CliError;
 pub struct Args {}
 
 pub(super) fn run(_: &Args) -> Result<ExitCode, CliError> {
-    crate::database::shadow::sqlite::serve().map_err(|error| CliError::failed(error.to_string()))?;
+    crate::wire::serve_sqlite_shadow().map_err(|error| CliError::failed(error.to_string()))?;
     Ok(ExitCode::SUCCESS)
 }

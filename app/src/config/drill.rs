@@ -196,3 +196,6 @@ fn settle() -> Millis {
 fn within() -> Millis {
     Millis(30_000)
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,7 +137,9 @@ impl FlowError {
     /// The other one whose run is in the way, where it is known.
     pub fn holder(&self) -> Option<&Holder> {
         match self {
-            FlowError::Ledger(LedgerError::Held { holder }) | FlowError::Overtaken { holder, .. } => Some(holder),
+            FlowError::Ledger(LedgerError::Held { holder }) | FlowError::Overtaken { holder, .. } => {
+                Some(holder)
+            }
             FlowError::Refused { refusal: Refusal::StaleEpoch { now, .. }, .. } => Some(&now.holder),
             FlowError::Interrupted { why, .. } => why.holder(),
             _ => None,

@@ -72,9 +72,7 @@ impl RunReport {
                 (
                     Undo::PointOfNoReturn(why),
                     StepState::Done | StepState::Failed | StepState::Intended { .. },
-                ) if went_back => {
-                    Some(format!("{}: {why}", step.title()))
-                }
+                ) if went_back => Some(format!("{}: {why}", step.title())),
                 _ => None,
             }
         });

@@ -1,6 +1,7 @@
 //! Going on with a run that was interrupted, or taking it back.
 
 use tokio_util::sync::CancellationToken;
+use unship_core::aftercare::Notice;
 use unship_core::journal::{Entry, Event, Next, Outcome, State, fold};
 use unship_core::plan::{HostFacts, RunKind};
 use unship_core::protocol::{Epoch, Holder};
@@ -15,7 +16,7 @@ use crate::ports::{Journal, LedgerError, World};
 /// written are merged into it on the way.
 pub async fn unfinished(world: &World) -> Result<Option<(Vec<Entry>, State)>, FlowError> {
     for run in world.journals.open_runs()? {
-        let (_, entries) = world.journals.open(&run)?;
+        let entries = world.journals.read(&run)?;
         let state = match fold(&entries) {
             Ok(state) => state,
             // Before its first entry is on the disk nothing is done. It may be about to write that entry.
@@ -25,12 +26,27 @@ pub async fn unfinished(world: &World) -> Result<Option<(Vec<Entry>, State)>, Fl
         if state.outcome.is_none() {
             return Ok(Some((entries, state)));
         }
-        // A ledger that cannot be written gets it another time.
-        if world.ledger.append(&run, &entries).await.is_ok() {
+        // What cannot be written or told now is, another time.
+        let written = world.ledger.append(&run, &entries).await.is_ok();
+        if tell(world, &state).await && written {
             world.journals.close(&run)?;
         }
     }
     Ok(None)
+}
+
+/// Tells people of an ended rollback. The journal stays open until that is done, so that it is never lost.
+pub(super) async fn tell(world: &World, state: &State) -> bool {
+    let (Some(aftercare), Some(notice)) = (&world.aftercare, Notice::of(state)) else {
+        return true;
+    };
+    match aftercare.tell(&notice).await {
+        Ok(()) => true,
+        Err(failure) => {
+            world.progress.note(&failure.message);
+            false
+        }
+    }
 }
 
 /// The state of every host while no run is under way: what is seen in the middle of another's run is no ground
@@ -99,11 +115,7 @@ async fn end(mut run: Run<'_>, kind: RunKind, stop: &CancellationToken) -> Resul
 }
 
 /// Gives the lease back after an error; a run that ended did so itself.
-async fn given_back<T>(
-    world: &World,
-    run: &RunId,
-    result: Result<T, FlowError>,
-) -> Result<T, FlowError> {
+async fn given_back<T>(world: &World, run: &RunId, result: Result<T, FlowError>) -> Result<T, FlowError> {
     if result.is_err() {
         // The error is what counts; a lease that cannot be given back expires.
         let _ = world.ledger.release(run).await;

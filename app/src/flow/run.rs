@@ -72,7 +72,8 @@ async fn start(
     let epoch = Epoch(highest_epoch(&hosts).0 + 1);
     claim(world, &holder, epoch).await?;
     let mut journal = world.journals.create(&prepared.run)?;
-    let marks = prepared.marks.into_iter().map(|(release, mark, why)| NewMark { release, mark, why }).collect();
+    let marks =
+        prepared.marks.into_iter().map(|(release, mark, why)| NewMark { release, mark, why }).collect();
     let event = Event::Started { holder: holder.clone(), epoch, plan: Box::new(prepared.plan), marks };
     let first = Entry { seq: 0, at: holder.since, event };
     journal.append(&first)?;
@@ -351,7 +352,8 @@ impl<'a> Run<'a> {
         }
         let run = self.run_id();
         let told = self.world.ledger.append(&run, &self.unsent).await;
-        if told.is_ok() && self.state.outcome.is_some() {
+        let noticed = resume::tell(self.world, &self.state).await;
+        if told.is_ok() && noticed && self.state.outcome.is_some() {
             self.world.journals.close(&run)?;
         }
         let released = self.world.ledger.release(&run).await;

@@ -209,15 +209,17 @@ impl Attempt<'_> {
     /// What the host runs, seen from inside and from outside.
     async fn prove(&self, name: &HostName, release: &Release) -> StepResult {
         let units = self.world.target.service.units.len();
-        let Some(state) = self.observe(name).await? else {
+        // At the same time: what the host says from inside does not depend on what it answers outside.
+        let outside = self.world.prober.probe(name, &release.tag);
+        let (inside, outside) = futures_util::future::join(self.observe(name), outside).await;
+        let Some(state) = inside? else {
             return Err(StepError::new(format!("{name} does not say what it runs")));
         };
         serves_only(&state, release, units).map_err(|why| {
             let hint = Some("`unship status` shows every instance".into());
             StepError::with_hint(format!("{name} is not proved: {why}"), hint)
         })?;
-        let answer = self.world.prober.probe(name, &release.tag).await.map_err(failure)?;
-        Ok(said(answer))
+        Ok(said(outside.map_err(failure)?))
     }
 }
 

@@ -3,15 +3,14 @@
 //! A line is the chained digest of everything up to it, a space, and the entry as JSON. A last line that was
 //! cut off by a crash is dropped: its act was never begun, because an append returns only when the line is
 //! on the disk. A wrong line anywhere else is damage and is named.
-//!
-//! Reading changes nothing: others look at the journal of a run while it writes. One writer follows another
-//! only when a run is resumed, and the one who was thought dead finds the file longer than it left it.
 
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use fs_err::{File, OpenOptions};
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use unship_core::journal::Entry;
 use unship_core::release::{Digest, RunId};
 
@@ -19,6 +18,10 @@ use crate::ports::{Journal, JournalFailure, Journals};
 
 /// The largest journal that is read. A run of a thousand steps writes less than a tenth of it.
 const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// How long to wait for another process's append, which takes a fraction of a millisecond.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+const LOCK_RETRY: Duration = Duration::from_millis(1);
 
 /// A folder with one file per run that has not been closed, and those that have in `ended/`.
 #[derive(Debug, Clone)]
@@ -63,25 +66,32 @@ impl Journals for JournalFolder {
     fn create(&self, run: &RunId) -> Result<Box<dyn Journal>, JournalFailure> {
         let path = self.path(run);
         let failed = |error: std::io::Error| failure(&path, &error);
-        let file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(failed)?;
+        let file = OpenOptions::new().append(true).create_new(true).open(&path).map_err(failed)?;
         // The file's name must survive a crash as well as its content.
         File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-        Ok(Box::new(JournalFile { path, file, chain: first_link(), whole: 0, length: 0, broken: false }))
+        Ok(Box::new(JournalFile { path, file, chain: first_link(), length: 0, broken: false }))
+    }
+
+    fn read(&self, run: &RunId) -> Result<Vec<Entry>, JournalFailure> {
+        let path = self.path(run);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failure(&path, &error)),
+        };
+        Ok(whole_lines(&path, &file)?.0)
     }
 
     fn open(&self, run: &RunId) -> Result<(Box<dyn Journal>, Vec<Entry>), JournalFailure> {
         let path = self.path(run);
         let failed = |error: std::io::Error| failure(&path, &error);
-        let mut file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
-        let size = file.metadata().map_err(failed)?.len();
-        if size > FILE_BYTES_MAX {
-            return Err(failure(&path, &format!("it has {size} bytes; the limit is {FILE_BYTES_MAX}")));
-        }
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(failed)?;
-        let (entries, chain, length) = read(&bytes).map_err(|why| failure(&path, &why))?;
-        let (whole, length) = (length as u64, bytes.len() as u64);
-        Ok((Box::new(JournalFile { path, file, chain, whole, length, broken: false }), entries))
+        let file = OpenOptions::new().read(true).append(true).open(&path).map_err(failed)?;
+        let locked = Locked::file(&path, &file)?;
+        let (entries, chain, length) = whole_lines(&path, &file)?;
+        // What follows the last whole line was never on the disk as far as the run knew.
+        file.set_len(length).map_err(failed)?;
+        drop(locked);
+        Ok((Box::new(JournalFile { path, file, chain, length, broken: false }), entries))
     }
 
     fn open_runs(&self) -> Result<Vec<RunId>, JournalFailure> {
@@ -140,14 +150,52 @@ fn read(bytes: &[u8]) -> Result<(Vec<Entry>, Digest, usize), String> {
     Ok((entries, chain, whole))
 }
 
+/// The entries of a file, the last digest and the number of bytes that are whole lines.
+fn whole_lines(path: &Path, file: &File) -> Result<(Vec<Entry>, Digest, u64), JournalFailure> {
+    let mut bytes = Vec::new();
+    let mut limited = file.take(FILE_BYTES_MAX + 1);
+    limited.read_to_end(&mut bytes).map_err(|error| failure(path, &error))?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(failure(path, &format!("it has more than {FILE_BYTES_MAX} bytes")));
+    }
+    let (entries, chain, length) = read(&bytes).map_err(|why| failure(path, &why))?;
+    Ok((entries, chain, length as u64))
+}
+
+/// A lock on the file for the length of one append or one opening, so that a process that was thought dead
+/// and one that goes on in its place cannot write into each other's lines.
+struct Locked<'a>(&'a File);
+
+impl<'a> Locked<'a> {
+    fn file(path: &Path, file: &'a File) -> Result<Locked<'a>, JournalFailure> {
+        let until = Instant::now() + LOCK_WAIT;
+        loop {
+            match flock(file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Locked(file)),
+                Err(Errno::WOULDBLOCK | Errno::INTR) if Instant::now() < until => {
+                    std::thread::sleep(LOCK_RETRY);
+                }
+                Err(Errno::WOULDBLOCK | Errno::INTR) => {
+                    return Err(failure(path, &"another process is writing it and does not go on"));
+                }
+                Err(error) => return Err(failure(path, &error)),
+            }
+        }
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // Closing the file would let go of it as well.
+        let _ = flock(self.0, FlockOperation::Unlock);
+    }
+}
+
 struct JournalFile {
     path: PathBuf,
     file: File,
     chain: Digest,
-    /// Bytes of whole lines. What follows them was never on the disk as far as the run knew, and the next
-    /// append writes over it.
-    whole: u64,
-    /// Bytes of the file when this writer last saw it.
+    /// The bytes that this process knows of. More of them are another process's.
     length: u64,
     /// An append failed half way: what follows it could not be read back, so nothing may follow it.
     broken: bool,
@@ -161,41 +209,20 @@ impl Journal for JournalFile {
         let json = serde_json::to_string(entry).map_err(|error| failure(&self.path, &error))?;
         let chain = link(&self.chain, &json);
         let line = format!("{chain} {json}\n");
-        match self.write(line.as_bytes()) {
-            Ok(true) => {}
-            Ok(false) => return Err(failure(&self.path, &"another process has gone on with this run")),
-            Err(error) => {
-                self.broken = true;
-                return Err(failure(&self.path, &error));
-            }
+        let _locked = Locked::file(&self.path, &self.file)?;
+        let length = self.file.metadata().map_err(|error| failure(&self.path, &error))?.len();
+        if length != self.length {
+            self.broken = true;
+            return Err(failure(&self.path, &"another process has gone on with this run"));
+        }
+        let written = (&self.file).write_all(line.as_bytes()).and_then(|()| self.file.sync_data());
+        if let Err(error) = written {
+            self.broken = true;
+            return Err(failure(&self.path, &error));
         }
         self.chain = chain;
+        self.length += line.len() as u64;
         Ok(())
-    }
-}
-
-impl JournalFile {
-    /// Writes a line and waits for the disk; false, and nothing written, when somebody else wrote since.
-    fn write(&mut self, line: &[u8]) -> std::io::Result<bool> {
-        rustix::fs::flock(self.file.file(), FlockOperation::LockExclusive)?;
-        let written = self.write_locked(line);
-        rustix::fs::flock(self.file.file(), FlockOperation::Unlock)?;
-        written
-    }
-
-    fn write_locked(&mut self, line: &[u8]) -> std::io::Result<bool> {
-        if self.file.metadata()?.len() != self.length {
-            return Ok(false);
-        }
-        if self.length != self.whole {
-            self.file.set_len(self.whole)?;
-        }
-        self.file.seek(SeekFrom::Start(self.whole))?;
-        self.file.write_all(line)?;
-        self.file.sync_data()?;
-        self.whole += line.len() as u64;
-        self.length = self.whole;
-        Ok(true)
     }
 }
 

@@ -250,14 +250,16 @@ impl Ledger for LocalLedger {
     }
 
     async fn renew(&self, run: &RunId) -> Result<(), LedgerError> {
-        let result = sqlx::query("update lease set expires = unixepoch('now', 'subsec') + ? where run = ? and process = ?")
-            .bind(LEASE_SECONDS)
-            .bind(run.as_str())
-            // A resumed run has the name of the one before: whose lease it is, the process says.
-            .bind(own_process())
-            .execute(&self.pool)
-            .await
-            .map_err(|error| self.failed(&error))?;
+        let result = sqlx::query(
+            "update lease set expires = unixepoch('now', 'subsec') + ? where run = ? and process = ?",
+        )
+        .bind(LEASE_SECONDS)
+        .bind(run.as_str())
+        // A resumed run has the name of the one before: whose lease it is, the process says.
+        .bind(own_process())
+        .execute(&self.pool)
+        .await
+        .map_err(|error| self.failed(&error))?;
         if result.rows_affected() == 1 { Ok(()) } else { Err(LedgerError::Lost { run: run.clone() }) }
     }
 

@@ -7,8 +7,9 @@
 //!   there having been no process of another release while the request ran. Once unship has told that
 //!   process to stop, only an answer that the bad release also gave before unship's first action counts: a
 //!   503 of a service that is shutting down is ours.
-//! - a connection lost while the request ran, when in that time a process of the bad release ended
-//!   without a signal from unship, and no process that unship had told to stop was ending.
+//! - a connection lost because a process of the bad release ended without a signal from unship: the
+//!   process that an earlier answer on the connection, or the head of this one, named; where none did, the
+//!   one whose end was nearest to the loss, unless one that unship had told to stop ended about as near.
 //!
 //! Whatever cannot be proved is unship's. A request belongs to the window if it was due or running at any
 //! time in it.
@@ -20,8 +21,12 @@ use unship_core::release::Tag;
 
 use super::sample::{Outcome, Recording, Sample};
 
-/// How much later than a client saw a connection break the host may have noted that the process ended.
-const NOTED_LATE_US: i64 = 50_000;
+/// How much later than a client saw a connection break the host may have noted that the process ended, and
+/// how much earlier: both are ordinary programs on a machine that may be busy.
+const NOTED_LATE_US: i64 = 200_000;
+const NOTED_EARLY_US: i64 = 100_000;
+/// Two ends that differ in their distance from a loss by less than this are equally near.
+const TIE_US: u64 = 20_000;
 /// Hosts note times in milliseconds, rounded down.
 const ROUNDED_US: i64 = 1_000;
 
@@ -152,19 +157,23 @@ impl<'a> Attribution<'a> {
 
     /// Whether the connection was lost because a process of the bad release ended by itself.
     fn lost_by_bad(&self, sample: &Sample) -> bool {
-        let (from, until) = (us(sample.start_us) - ROUNDED_US, us(sample.end_us) + NOTED_LATE_US);
-        let ended_in = |life: &InstanceLife| life.ended_us.is_some_and(|at| (from..=until).contains(&at));
-        let ended_by_itself = self
-            .lives
-            .iter()
-            .any(|life| life.release == *self.bad && life.signalled_us.is_none() && ended_in(life));
-        // A process that is told to stop closes connections from then until it has ended.
-        let was_ending = self.lives.iter().any(|life| {
-            life.signalled_us.is_some_and(|signalled| {
-                signalled <= us(sample.end_us) + ROUNDED_US && life.ended_us.is_none_or(|ended| ended >= from)
-            })
-        });
-        ended_by_itself && !was_ending
+        let (start, end) = (us(sample.start_us) - ROUNDED_US, us(sample.end_us));
+        let by_itself = |life: &InstanceLife| life.release == *self.bad && life.signalled_us.is_none();
+        if let Some(instance) = &sample.instance {
+            let mut named = self.running(sample).filter(|life| life.is_named(instance)).peekable();
+            if named.peek().is_some() {
+                let while_it_ran = start..=end + NOTED_LATE_US;
+                let ended = |life: &InstanceLife| life.ended_us.is_some_and(|at| while_it_ran.contains(&at));
+                return named.all(|life| by_itself(life) && ended(life));
+            }
+        }
+        let at_the_loss = (end - NOTED_EARLY_US).max(start)..=end + NOTED_LATE_US;
+        let nearest = |wanted: &dyn Fn(&InstanceLife) -> bool| {
+            let ends = self.lives.iter().filter(|life| wanted(life)).filter_map(|life| life.ended_us);
+            ends.filter(|at| at_the_loss.contains(at)).map(|at| at.abs_diff(end)).min()
+        };
+        let told = nearest(&|life| life.signalled_us.is_some());
+        nearest(&by_itself).is_some_and(|distance| told.is_none_or(|told| told > distance + TIE_US))
     }
 
     /// Processes that ran at any time of a request.

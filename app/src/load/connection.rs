@@ -21,6 +21,8 @@ struct Shared(Arc<TcpStream>);
 pub struct Connection {
     /// Where requests go in.
     pub sender: SendRequest<Full<Bytes>>,
+    /// The `Server` and `X-Instance` headers of the last answer: who is at the other end.
+    pub peer: (Option<String>, Option<String>),
     socket: Arc<TcpStream>,
 }
 
@@ -36,7 +38,7 @@ impl Connection {
         tokio::spawn(async move {
             let _ = driver.await;
         });
-        Ok(Connection { sender, socket })
+        Ok(Connection { sender, peer: (None, None), socket })
     }
 
     /// Whether it can carry another request as far as this end can know: the question that every careful

@@ -41,13 +41,18 @@ pub async fn exchange(
     stream_gap_max: Option<Duration>,
 ) -> Answer {
     let gap_max = stream_gap_max.unwrap_or(Duration::MAX);
+    let lost = |connection: &Connection, kind| {
+        let (server, instance) = connection.peer.clone();
+        Answer { server, instance, ..Answer::failed(kind) }
+    };
     let response = match timeout(gap_max, connection.sender.send_request(request)).await {
         Ok(Ok(response)) => response,
-        Ok(Err(error)) => return Answer::failed(before_answer(&error)),
-        Err(_) => return Answer::failed(TransportKind::Timeout),
+        Ok(Err(error)) => return lost(connection, before_answer(&error)),
+        Err(_) => return lost(connection, TransportKind::Timeout),
     };
-    let (server, instance) =
-        (header(response.headers(), SERVER.as_str()), header(response.headers(), "x-instance"));
+    let server = header(response.headers(), SERVER.as_str());
+    let instance = header(response.headers(), "x-instance");
+    connection.peer = (server.clone(), instance.clone());
     let closes = says_close(&response);
     let status = response.status().as_u16();
     let mut body = response.into_body();

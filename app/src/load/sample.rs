@@ -24,9 +24,9 @@ pub struct Sample {
     pub reused: bool,
     /// What became of it.
     pub outcome: Outcome,
-    /// The answer's `Server` header.
+    /// The `Server` header of the answer, or of the last one on the connection where this had none.
     pub server: Option<Arc<str>>,
-    /// The answer's `X-Instance` header.
+    /// The `X-Instance` header, likewise: a connection is with one process for as long as it lasts.
     pub instance: Option<Arc<str>>,
 }
 

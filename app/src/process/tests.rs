@@ -35,3 +35,25 @@ async fn a_program_that_is_not_there_is_named() {
     let error = Program::new(["no-such-program-here"], 1_000).run().await.expect_err("not there");
     assert!(error.to_string().starts_with("cannot run `no-such-program-here`: "), "{error}");
 }
+
+#[tokio::test]
+async fn nobody_waits_any_more_and_its_children_are_gone_as_well() {
+    // A number that no other command line has.
+    let time = format!("61.{}", std::process::id());
+    let runs = || {
+        let processes = std::fs::read_dir("/proc").expect("a /proc").flatten();
+        let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+        lines
+            .filter(|line| line.starts_with(b"sleep") && line.ends_with(format!("{time}\0").as_bytes()))
+            .count()
+    };
+    let script = format!("sleep {time} & sleep {time}");
+    let program = Program::new(["sh", "-c", &script], 60_000);
+    let waited = tokio::time::timeout(Duration::from_millis(300), program.run());
+    assert!(waited.await.is_err(), "it was still running");
+    let until = std::time::Instant::now() + Duration::from_secs(5);
+    while runs() > 0 && std::time::Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(runs(), 0);
+}

@@ -15,14 +15,14 @@ fn names_that_are_not_there_or_not_allowed_are_refused() {
         insta::assert_snapshot!("option_as_tag", site.says(&["deploy", "--", "-rf"]));
         insta::assert_snapshot!("nothing_serves", site.says(&["rollback", "--yes"]));
         assert_eq!(site.unship(&["deploy", "1.0.0"]).status, 0);
-        insta::assert_snapshot!("unknown_target", site.says(&["rollback", "--to", "1.4.0", "--yes"]));
+        insta::assert_snapshot!("unknown_target", site.says(&["rollback", "--to", "1.5.0", "--yes"]));
         insta::assert_snapshot!("no_run", site.says(&["resume"]));
         insta::assert_snapshot!("no_terminal", {
-            assert_eq!(site.unship(&["deploy", "1.4.0"]).status, 0);
+            assert_eq!(site.unship(&["deploy", "1.5.0"]).status, 0);
             site.says(&["rollback"])
         });
     });
-    assert_eq!(site.serves().as_deref(), Some("1.4.0"));
+    assert_eq!(site.serves().as_deref(), Some("1.5.0"));
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn a_typo_in_the_configuration_is_named_with_its_line_before_anything_happens() 
 fn a_target_that_never_gets_ready_leaves_the_other_serving() {
     let site = Site::with("[limits]\nready = \"500ms\"");
     assert_eq!(site.unship(&["deploy", "1.0.0"]).status, 0);
-    settings().bind(|| insta::assert_snapshot!("never_ready", site.says(&["deploy", "1.3.0"])));
+    settings().bind(|| insta::assert_snapshot!("never_ready", site.says(&["deploy", "1.4.0"])));
     assert_eq!(site.serves().as_deref(), Some("1.0.0"));
     assert_eq!(site.unship(&["status"]).status, 0);
 }
@@ -46,7 +46,7 @@ fn a_target_that_never_gets_ready_leaves_the_other_serving() {
 #[test]
 fn an_artifact_that_was_altered_on_disk_is_not_started_and_nothing_is_changed() {
     let site = Site::new();
-    for tag in ["1.0.0", "1.4.0"] {
+    for tag in ["1.0.0", "1.5.0"] {
         assert_eq!(site.unship(&["deploy", tag]).status, 0, "{tag}");
     }
     let file = site.path("opt/releases/1.0.0/files/bin/tinyd");
@@ -56,27 +56,27 @@ fn an_artifact_that_was_altered_on_disk_is_not_started_and_nothing_is_changed() 
     fs_err::write(&file, bytes).expect("writes");
     fs_err::set_permissions(&file, std::fs::Permissions::from_mode(0o555)).expect("back");
     settings().bind(|| insta::assert_snapshot!("altered", site.says(&["rollback", "--yes"])));
-    assert_eq!(site.serves().as_deref(), Some("1.4.0"));
-    assert_eq!(site.unship(&["quarantine", "check", "1.4.0"]).status, 0, "nothing was changed");
+    assert_eq!(site.serves().as_deref(), Some("1.5.0"));
+    assert_eq!(site.unship(&["quarantine", "check", "1.5.0"]).status, 0, "nothing was changed");
 }
 
 #[test]
 fn a_drain_that_never_ends_is_ended_and_the_rollback_does_not_wait_for_it() {
     let site = Site::with("[limits]\ndrain = \"1s\"");
-    for tag in ["1.0.0", "1.4.0"] {
+    for tag in ["1.0.0", "1.5.0"] {
         assert_eq!(site.unship(&["deploy", tag]).status, 0, "{tag}");
     }
     let mut endless = std::net::TcpStream::connect(("127.0.0.1", site.port)).expect("connects");
     write!(endless, "GET /slow?ms=60000 HTTP/1.1\r\nHost: tinyd\r\n\r\n").expect("asks");
     // Another request's answer shows that the first was taken up by the release that is to end.
-    assert_eq!(site.serves().as_deref(), Some("1.4.0"));
+    assert_eq!(site.serves().as_deref(), Some("1.5.0"));
     let said = site.unship(&["rollback", "--yes"]);
     assert_eq!(said.status, 0, "{}", said.stderr);
     assert_eq!(site.serves().as_deref(), Some("1.0.0"));
     let mut rest = Vec::new();
     let _ = endless.read_to_end(&mut rest);
     assert!(rest.is_empty(), "it was cut off at the limit");
-    site.until("no process of it is left", || !site.says(&["status"]).contains("1.4.0        pid"));
+    site.until("no process of it is left", || !site.says(&["status"]).contains("1.5.0        pid"));
 }
 
 #[test]
@@ -97,10 +97,10 @@ fn a_disk_that_fills_up_while_staging_leaves_everything_as_it_was() {
         .status()
         .expect("mount runs");
     assert!(mounted.success(), "cannot mount a small disk");
-    let said = site.says(&["deploy", "1.4.0"]);
+    let said = site.says(&["deploy", "1.5.0"]);
     let unmounted = std::process::Command::new("umount").arg(&staging).status().expect("umount runs");
     assert!(unmounted.success());
     settings().bind(|| insta::assert_snapshot!("disk_full", said));
     assert_eq!(site.serves().as_deref(), Some("1.0.0"));
-    assert_eq!(site.unship(&["deploy", "1.4.0"]).status, 0, "it works once there is room");
+    assert_eq!(site.unship(&["deploy", "1.5.0"]).status, 0, "it works once there is room");
 }

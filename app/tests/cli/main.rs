@@ -2,5 +2,7 @@
 
 mod failures;
 mod help;
+mod picture;
+mod readme;
 mod site;
 mod story;

@@ -30,34 +30,34 @@ fn a_release_is_shipped_breaks_is_taken_back_and_is_never_returned_to() {
 #[test]
 fn a_span_over_several_releases_is_taken_back_in_one_step() {
     let site = Site::new();
-    for tag in ["1.0.0", "1.4.0", "1.5.0"] {
+    for tag in ["1.0.0", "1.5.0", "1.6.0"] {
         assert_eq!(site.unship(&["deploy", tag]).status, 0, "{tag}");
     }
     assert_eq!(site.unship(&["rollback", "--to", "1.0.0", "--yes"]).status, 0);
     assert_eq!(site.serves().as_deref(), Some("1.0.0"));
-    // 1.4.0 was superseded well and 1.5.0 was taken back: the next target is neither what serves nor bad.
+    // 1.5.0 was superseded well and 1.6.0 was taken back: the next target is neither what serves nor bad.
     let status: serde_json::Value =
         serde_json::from_str(&site.unship(&["status", "--json"]).stdout).expect("JSON");
-    assert_eq!(status["rollback_target"]["tag"], "1.4.0");
+    assert_eq!(status["rollback_target"]["tag"], "1.5.0");
 }
 
 #[test]
 fn the_json_of_a_rollback_tells_the_same_as_its_text() {
     let site = Site::new();
-    for tag in ["1.0.0", "1.4.0"] {
+    for tag in ["1.0.0", "1.5.0"] {
         assert_eq!(site.unship(&["deploy", tag]).status, 0, "{tag}");
     }
     let said = site.unship(&["rollback", "--yes", "--json", "--reason", "slow start"]);
     let report: serde_json::Value = serde_json::from_str(&said.stdout).expect("one document");
     assert_eq!(report["outcome"], "completed");
-    assert_eq!((&report["from"]["tag"], &report["to"]["tag"]), (&"1.4.0".into(), &"1.0.0".into()));
+    assert_eq!((&report["from"]["tag"], &report["to"]["tag"]), (&"1.5.0".into(), &"1.0.0".into()));
     assert!(report["steps"].as_array().is_some_and(|steps| steps.iter().all(|step| step["state"] == "done")));
 }
 
 #[test]
 fn a_ledger_that_is_gone_does_not_keep_anybody_from_rolling_back() {
     let site = Site::new();
-    for tag in ["1.0.0", "1.4.0"] {
+    for tag in ["1.0.0", "1.5.0"] {
         assert_eq!(site.unship(&["deploy", tag]).status, 0, "{tag}");
     }
     let ledger = site.path("ledger/ledger.sqlite");
@@ -75,7 +75,7 @@ fn a_ledger_that_is_gone_does_not_keep_anybody_from_rolling_back() {
     assert_eq!(site.serves().as_deref(), Some("1.0.0"));
     // The ledger comes back: what was done without it is merged.
     fs_err::write(&ledger, whole).expect("writes");
-    assert!(site.says(&["log"]).contains("rollback 1.4.0 -> 1.0.0"));
-    assert_eq!(site.unship(&["quarantine", "check", "1.4.0"]).status, 6);
+    assert!(site.says(&["log"]).contains("rollback 1.5.0 -> 1.0.0"));
+    assert_eq!(site.unship(&["quarantine", "check", "1.5.0"]).status, 6);
     assert_eq!(site.unship(&["ledger", "verify"]).status, 0);
 }

@@ -95,7 +95,9 @@ async fn a_disk_that_lies_is_found() {
         let test = kill_and_recover(Scenario::Rollback, Recovery::Resume, point, None, &mut site);
         let runtime = tokio::runtime::Handle::current();
         let caught = silently(|| {
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| tokio::task::block_in_place(|| runtime.block_on(test))))
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                tokio::task::block_in_place(|| runtime.block_on(test))
+            }))
         });
         found += usize::from(caught.is_err());
     }
@@ -105,7 +107,10 @@ async fn a_disk_that_lies_is_found() {
 #[tokio::test]
 async fn points_are_the_same_every_time() {
     let site = prepared(Scenario::Deploy).await;
-    let (one, two) = (points_of(Scenario::Deploy, &mut site.clone()).await, points_of(Scenario::Deploy, &mut site.clone()).await);
+    let (one, two) = (
+        points_of(Scenario::Deploy, &mut site.clone()).await,
+        points_of(Scenario::Deploy, &mut site.clone()).await,
+    );
     assert_eq!(one, two);
     // What a process does that is not killed is the same with and without points.
     let mut site = site.clone();

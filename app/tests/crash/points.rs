@@ -45,7 +45,10 @@ impl Points {
     }
 
     /// Something else happens at the points, while the process stands still.
-    pub fn visited(kill_at: Option<usize>, visit: impl Fn(usize, &str) + Send + Sync + 'static) -> Arc<Points> {
+    pub fn visited(
+        kill_at: Option<usize>,
+        visit: impl Fn(usize, &str) + Send + Sync + 'static,
+    ) -> Arc<Points> {
         Arc::new(Points { kill_at, visit: Some(Box::new(visit)), ..Points::default() })
     }
 
@@ -186,6 +189,10 @@ impl Journals for Wrapped<dyn Journals> {
     fn create(&self, run: &RunId) -> Result<Box<dyn Journal>, JournalFailure> {
         let inner = self.points.around("journal create", || self.inner.create(run))?;
         Ok(Box::new(WrappedJournal { inner, points: Arc::clone(&self.points) }))
+    }
+
+    fn read(&self, run: &RunId) -> Result<Vec<Entry>, JournalFailure> {
+        self.points.around("journal read", || self.inner.read(run))
     }
 
     fn open(&self, run: &RunId) -> Result<(Box<dyn Journal>, Vec<Entry>), JournalFailure> {

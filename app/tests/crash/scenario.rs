@@ -291,7 +291,8 @@ fn truth(report: &RunReport, states: &[(HostName, HostState)]) {
         assert!(!all_done, "it calls itself half done and names nothing: {report:#?}");
     }
     if matches!(outcome, Outcome::WentBack | Outcome::WentBackPartly) {
-        let begun = |step: &&StepReport| step.title.starts_with("apply the migrations") && step.state != "not_tried";
+        let begun =
+            |step: &&StepReport| step.title.starts_with("apply the migrations") && step.state != "not_tried";
         for step in report.steps.iter().filter(begun) {
             assert!(report.left.iter().any(|left| left.contains(&step.title)), "{report:#?}");
         }
@@ -332,8 +333,10 @@ async fn kept(report: &RunReport, world: &World) {
     assert_eq!(world.ledger.holder().await.expect("a holder"), None);
     for (index, step) in state.plan.steps.iter().enumerate() {
         // An outcome without an intent is refused by the fold; an act needs both.
-        let intents = entries.iter().filter(|entry| matches!(entry.event, Event::Intent { step, .. } if step == index));
-        let done = entries.iter().any(|entry| matches!(entry.event, Event::Done { step, .. } if step == index));
+        let intents =
+            entries.iter().filter(|entry| matches!(entry.event, Event::Intent { step, .. } if step == index));
+        let done =
+            entries.iter().any(|entry| matches!(entry.event, Event::Done { step, .. } if step == index));
         assert!(!done || intents.count() > 0, "{}", Step::title(step));
     }
     let history = history::fold(&world.ledger.marks().await.expect("marks"));
@@ -348,7 +351,11 @@ async fn kept(report: &RunReport, world: &World) {
             assert!(record.deployed_at.is_some(), "{history:#?}");
             if let Some(from) = &report.from {
                 let record = history.get(&from.digest).expect("what served before is known");
-                assert_eq!(record.standing, Standing::KnownGood, "{from} was superseded while it served well");
+                assert_eq!(
+                    record.standing,
+                    Standing::KnownGood,
+                    "{from} was superseded while it served well"
+                );
             }
         }
         (RunKind::Deploy, _) => {}
@@ -357,7 +364,8 @@ async fn kept(report: &RunReport, world: &World) {
 
 /// The environment is not stuck: the next deploy works.
 async fn usable(report: &RunReport, world: &World, site: &mut impl Site) {
-    let next = deploy(world, "v5", "run-2").await.unwrap_or_else(|error| panic!("after {report:#?}: {error}"));
+    let next =
+        deploy(world, "v5", "run-2").await.unwrap_or_else(|error| panic!("after {report:#?}: {error}"));
     assert_eq!(next.outcome, Some(Outcome::Completed), "{next:#?}");
     site.settle().await;
     let release = site.release("v5");

@@ -375,9 +375,7 @@ impl Simulation {
             Command::Rollback(mode) => scenario::rollback(world, &run, mode, false).await.map(Some),
             Command::Resume => flow::resume(world, &stop).await.map(Some),
             Command::Abort => flow::abort(world, &stop).await.map(Some),
-            Command::Status => {
-                flow::status::status(world, run.parse().expect("a run")).await.map(|_| None)
-            }
+            Command::Status => flow::status::status(world, run.parse().expect("a run")).await.map(|_| None),
         };
         match &result {
             Ok(Some(report)) => self.shared.note(&format!("operator {process}: {:?}", report.outcome)),
@@ -641,7 +639,8 @@ fn simulate(seed: u64, canary: Canary) -> (String, Result<(), String>) {
 }
 
 fn seeds() -> impl Iterator<Item = u64> {
-    let number = |name: &str, default| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default);
+    let number =
+        |name: &str, default| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default);
     let (first, count) = (number("UNSHIP_SIM_FIRST", 0), number("UNSHIP_SIM_SEEDS", 300));
     let kept = KEPT.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok());
     kept.chain(first..first + count)

@@ -74,21 +74,22 @@ impl Drill {
         let mut child =
             self.command("never-fails").stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
         let bad = self.sandbox().join("root/releases/1.5.0").display().to_string();
-        let until = Instant::now() + Duration::from_secs(60);
-        while !self.running_from(&bad) {
+        let until = Instant::now() + Duration::from_mins(1);
+        while !runs_from(&bad) {
             let ended = child.try_wait().expect("can be asked");
             assert!(ended.is_none() && Instant::now() < until, "the bad release never served: {ended:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
         child
     }
+}
 
-    fn running_from(&self, folder: &str) -> bool {
-        let processes = std::fs::read_dir("/proc").expect("a /proc").flatten();
-        processes
-            .filter_map(|process| std::fs::read_link(process.path().join("exe")).ok())
-            .any(|executable| executable.starts_with(folder))
-    }
+/// Whether a program from below a folder runs.
+fn runs_from(folder: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").expect("a /proc").flatten();
+    processes
+        .filter_map(|process| std::fs::read_link(process.path().join("exe")).ok())
+        .any(|executable| executable.starts_with(folder))
 }
 
 fn signal(child: &Child, signal: Signal) {

@@ -6,8 +6,19 @@ use super::source::{File, files, is_test};
 
 /// The modules of core, in the order of the flow: each names only earlier ones.
 const CORE: &[&str] = &[
-    "time", "release", "evidence", "capsule", "sql", "schema", "tools", "verdict", "protocol", "history",
-    "plan", "journal",
+    "time",
+    "release",
+    "evidence",
+    "capsule",
+    "sql",
+    "schema",
+    "tools",
+    "verdict",
+    "protocol",
+    "history",
+    "plan",
+    "journal",
+    "aftercare",
 ];
 
 /// The modules of host, likewise.
@@ -27,11 +38,13 @@ const APP: &[(&str, &[&str])] = &[
     ("service_commands", &["ports", "config", "process", "placeholders"]),
     ("ledger", &["ports"]),
     ("transport", &["ports"]),
+    ("aftercare", &["ports"]),
+    ("database", &["ports"]),
 ];
 
 /// The modules that are behind ports: only `wire` names them.
 const BACKENDS: &[&str] =
-    &["ledger", "transport", "source", "probe", "service_commands", "database"];
+    &["ledger", "transport", "source", "probe", "service_commands", "database", "aftercare"];
 
 /// The first names after `crate::` in a file, wherever they stand, also in braces.
 fn named(file: &File) -> BTreeSet<String> {

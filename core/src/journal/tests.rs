@@ -167,7 +167,8 @@ fn what_a_run_says_of_releases_outlives_a_crash_right_after_its_start() {
     assert_eq!(state.next(), Next::Mark, "and not forgotten by who goes on");
     state.apply(&Event::Marked { release: bad, mark: Mark::Bad, why: "panic loop".into() }).expect("fits");
     assert_eq!(state.next(), Next::Do { step: 0, attempt: 1 });
-    let old = r#"{"event":"started","holder":{"run":"r","who":"w","since":0,"what":""},"epoch":1,"plan":PLAN}"#;
+    let old =
+        r#"{"event":"started","holder":{"run":"r","who":"w","since":0,"what":""},"epoch":1,"plan":PLAN}"#;
     let old = old.replace("PLAN", &serde_json::to_string(&state.plan).expect("writes"));
     let old: Event = serde_json::from_str(&old).expect("a journal from before marks were part of the start");
     assert!(matches!(old, Event::Started { marks, .. } if marks.is_empty()));

@@ -139,8 +139,8 @@ impl Step {
             Step::Stage { host, release } => format!("stage {release} on {host}"),
             Step::MigrateUp { release } => format!("apply the migrations of {release}"),
             Step::Quarantine { host, release, .. } => format!("quarantine {release} on {host}"),
-            Step::Flip { host, to, .. } => format!("{host} serves {to}"),
-            Step::Prove { host, release } => format!("{host} proved {release}"),
+            Step::Flip { host, to, .. } => format!("flip {host} to {to}"),
+            Step::Prove { host, release } => format!("prove {release} on {host}"),
             Step::Smoke { release } => format!("smoke test of {release}"),
             Step::Prune { host, .. } => format!("remove old releases from {host}"),
         }

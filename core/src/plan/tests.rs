@@ -55,10 +55,10 @@ fn a_rollback_quarantines_everywhere_before_it_flips_host_by_host() {
         [
             "quarantine v2 on a",
             "quarantine v2 on b",
-            "a serves v1",
-            "a proved v1",
-            "b serves v1",
-            "b proved v1",
+            "flip a to v1",
+            "prove v1 on a",
+            "flip b to v1",
+            "prove v1 on b",
             "smoke test of v1"
         ]
     );
@@ -95,10 +95,10 @@ fn a_deploy_stages_only_where_the_release_is_missing() {
         [
             "stage v2 on a",
             "apply the migrations of v2",
-            "a serves v2",
-            "a proved v2",
-            "b serves v2",
-            "b proved v2",
+            "flip a to v2",
+            "prove v2 on a",
+            "flip b to v2",
+            "prove v2 on b",
             "remove old releases from a",
             "remove old releases from b"
         ]

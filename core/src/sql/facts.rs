@@ -258,7 +258,7 @@ pub fn facts(script: &str) -> Facts {
             Piece::Meta(meta) => found.psql_meta.push(meta_fact(meta)),
         }
     }
-    let mut bodies: BTreeMap<String, Vec<(ObjectName, Body)>> = BTreeMap::new();
+    let mut bodies = Bodies::new();
     let trees = guard::on_large_stack(|| read_trees(script, &statements));
     for (index, statement) in statements.iter().enumerate() {
         let text = &script[statement.span.clone()];
@@ -275,13 +275,14 @@ pub fn facts(script: &str) -> Facts {
             }
         }
         if let Some((name, body)) = tree.defines {
-            bodies.entry(name.name.clone()).or_default().push((name, body));
+            define(&mut bodies, name, body);
         }
         found.statements.push(facts);
     }
     if !bodies.is_empty() {
+        let mut budget = CALLED_FACTS_MAX;
         for statement in &mut found.statements {
-            add_called(statement, &bodies);
+            add_called(statement, &bodies, &mut budget);
         }
     }
     found
@@ -301,8 +302,31 @@ fn read_trees(script: &str, statements: &[Statement]) -> Vec<tree::Tree> {
         .collect()
 }
 
+/// Most facts that calls of functions add to all statements of a script together. A script that calls large
+/// functions over and over would otherwise cost the product of the two.
+const CALLED_FACTS_MAX: usize = 100_000;
+
+/// The functions that a script makes, by their name without the schema.
+type Bodies = BTreeMap<String, Vec<(ObjectName, Body)>>;
+
+/// Adds a function; one that is made again under its name does, for the facts, what both bodies do.
+fn define(bodies: &mut Bodies, name: ObjectName, body: Body) {
+    let known = bodies.entry(name.name.clone()).or_default();
+    let Some((_, first)) = known.iter_mut().find(|(other, _)| *other == name) else {
+        known.push((name, body));
+        return;
+    };
+    let have: BTreeSet<(DmlKind, Option<ObjectName>)> =
+        first.dml.iter().map(|dml| (dml.kind, dml.table.clone())).collect();
+    first.dml.extend(body.dml.into_iter().filter(|dml| !have.contains(&(dml.kind, dml.table.clone()))));
+    let opaque = body.opaque.into_iter().filter(|opaque| !first.opaque.iter().any(|o| o.verb == opaque.verb));
+    let opaque: Vec<Opaque> = opaque.collect();
+    first.opaque.extend(opaque);
+    first.calls.extend(body.calls);
+}
+
 /// Adds what the functions do that a statement calls, and those that they call.
-fn add_called(statement: &mut StatementFacts, bodies: &BTreeMap<String, Vec<(ObjectName, Body)>>) {
+fn add_called(statement: &mut StatementFacts, bodies: &Bodies, budget: &mut usize) {
     let mut waiting: Vec<ObjectName> = statement.calls.iter().cloned().collect();
     let mut seen: BTreeSet<ObjectName> = BTreeSet::new();
     while let Some(called) = waiting.pop() {
@@ -312,6 +336,12 @@ fn add_called(statement: &mut StatementFacts, bodies: &BTreeMap<String, Vec<(Obj
                 continue;
             }
             let place = Place::Function(name.clone());
+            let cost = 1 + body.dml.len() + body.opaque.len() + body.calls.len();
+            let Some(rest) = budget.checked_sub(cost) else {
+                statement.opaque_execute.push(Opaque { place, line: statement.line, verb: None });
+                return;
+            };
+            *budget = rest;
             statement.dml.extend(body.dml.iter().cloned().map(|dml| Dml { place: place.clone(), ..dml }));
             let opaque = body.opaque.iter().cloned().map(|o| Opaque { place: place.clone(), ..o });
             statement.opaque_execute.extend(opaque);

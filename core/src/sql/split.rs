@@ -94,16 +94,30 @@ pub fn split(text: &str) -> Split {
 
 /// What `psql -f` sends to the server, in order: one statement each; a `COPY ... FROM STDIN` together with
 /// its data, and a backslash line by itself, as they stand in the script. With the line of each, from 1.
+///
+/// psql acts on a backslash line at once, so one in the middle of a statement comes before that statement, and
+/// is no part of it.
 pub fn batches(text: &str) -> Vec<(u32, String)> {
+    let mut inside: Vec<Range<usize>> = Vec::new();
     split(text)
         .pieces
         .into_iter()
         .map(|piece| match piece {
             Piece::Statement(s) => {
+                let mut sent = String::new();
+                let mut from = s.span.start;
+                for meta in inside.drain(..).filter(|meta| s.span.contains(&meta.start)) {
+                    sent.push_str(&text[from..meta.start]);
+                    from = meta.end;
+                }
                 let end = s.copy_data.map_or(s.span.end, |data| end_of_copy(text, data.end));
-                (s.line, text[s.span.start..end].to_owned())
+                sent.push_str(&text[from.min(end)..end]);
+                (s.line, sent)
             }
-            Piece::Meta(m) => (m.line, text[m.span].to_owned()),
+            Piece::Meta(m) => {
+                inside.push(m.span.clone());
+                (m.line, text[m.span].to_owned())
+            }
         })
         .collect()
 }

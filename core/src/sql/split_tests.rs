@@ -57,6 +57,9 @@ fn backslash_lines_end_where_the_line_ends() {
         .collect();
     assert_eq!(commands, [("\\set", 1), ("\\!", 3), ("\\gexec", 4)]);
     assert_eq!(statements(text), ["SELECT 1;", "SELECT 2", "SELECT 3;"]);
+    let middle = batches("SELECT 1,\n\\echo x\n2;\nSELECT 3;");
+    let sent: Vec<(u32, &str)> = middle.iter().map(|(line, text)| (*line, text.as_str())).collect();
+    assert_eq!(sent, [(2, "\\echo x"), (1, "SELECT 1,\n\n2;"), (4, "SELECT 3;")]);
 }
 
 #[test]

@@ -48,6 +48,11 @@ impl Agent {
     }
 }
 
+/// Whether a slot must go when the target is served: another release, or a unit that the service has no more.
+fn is_other(spec: &ServiceSpec, target: &Release, slot: &SlotView) -> bool {
+    slot.instance.release != *target || !spec.units.iter().any(|unit| unit.name == slot.instance.unit)
+}
+
 /// One convergence.
 struct Converging<'a> {
     agent: &'a mut Agent,
@@ -74,10 +79,11 @@ impl Converging<'_> {
         let spec = self.spec;
         let workers = || spec.units.iter().filter(|unit| unit.listen.is_none());
         let is_worker = |slot: &SlotView| workers().any(|unit| unit.name == slot.instance.unit);
-        self.stop_where(spec.drain_ms_max, |slot| slot.instance.release != *target && !is_worker(slot))?;
+        let is_other = |slot: &SlotView| is_other(spec, target, slot);
+        self.stop_where(spec.drain_ms_max, |slot| is_other(slot) && !is_worker(slot))?;
         // Two workers of different releases on one queue are what a migration's author did not think of, so
         // a worker starts only when its predecessor is gone.
-        self.end_where(spec.drain_ms_max, |slot| slot.instance.release != *target && is_worker(slot))?;
+        self.end_where(spec.drain_ms_max, |slot| is_other(slot) && is_worker(slot))?;
         self.bring_up(target, workers())
     }
 
@@ -91,7 +97,7 @@ impl Converging<'_> {
         let spec = self.spec;
         let drain_ms_max = spec.drain_ms_max.min(HARMFUL_DRAIN_MS_MAX);
         self.make_current(target)?;
-        self.end_where(drain_ms_max, |slot| slot.instance.release != *target)?;
+        self.end_where(drain_ms_max, |slot| is_other(spec, target, slot))?;
         self.bring_up(target, spec.units.iter()).map_err(|failure| match failure {
             Failure::Failed { error, hint, unchanged, actions } => {
                 let serving = self.ready_units(target);

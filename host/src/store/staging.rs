@@ -130,6 +130,10 @@ impl Store {
             return Err(StoreError::OtherCapsule { capsule: capsule.release.clone(), staged: release });
         }
         let folder = self.staging_of(digest);
+        // All are checked before the first is closed: one that is not right can still be written to.
+        for file in &manifest.files {
+            check(&folder.join("files"), file)?;
+        }
         for file in &manifest.files {
             seal(&folder.join("files"), file)?;
         }
@@ -189,29 +193,34 @@ fn staged_length(folder: &Path, file: &ManifestFile) -> Result<u64, StoreError> 
     }
 }
 
-/// Checks one staged file, gives it its final mode and fsyncs it.
-fn seal(files: &Path, file: &ManifestFile) -> Result<(), StoreError> {
+/// Checks one staged file; a wrong one is dropped.
+fn check(files: &Path, file: &ManifestFile) -> Result<(), StoreError> {
     let path = files.join(&file.path);
-    if file.size == 0 {
+    if file.size == 0 && !path.exists() {
         if let Some(parent) = path.parent() {
             fs_err::create_dir_all(parent)?;
         }
         append_to(&path)?;
     }
+    let incomplete = |have| StoreError::Incomplete { path: file.path.clone(), have, size: file.size };
     let (identity, found) = match hash_file(&path) {
         Ok(read) => read,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(StoreError::Incomplete { path: file.path.clone(), have: 0, size: file.size });
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(incomplete(0)),
         Err(error) => return Err(error.into()),
     };
     if identity.size < file.size {
-        return Err(StoreError::Incomplete { path: file.path.clone(), have: identity.size, size: file.size });
+        return Err(incomplete(identity.size));
     }
     if found != file.sha256 {
         fs_err::remove_file(&path)?;
         return Err(StoreError::StagedWrong { path: file.path.clone(), expected: file.sha256, found });
     }
+    Ok(())
+}
+
+/// Gives a checked file its final mode and fsyncs it.
+fn seal(files: &Path, file: &ManifestFile) -> Result<(), StoreError> {
+    let path = files.join(&file.path);
     let mode = if file.executable { 0o555 } else { 0o444 };
     fs_err::set_permissions(&path, PermissionsExt::from_mode(mode))?;
     durable::sync(&path).map_err(|error| StoreError::of_write(error, &path, file.size))

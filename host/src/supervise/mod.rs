@@ -13,6 +13,7 @@ mod client;
 mod daemon;
 mod error;
 mod exits;
+mod instances;
 mod launch;
 mod listener;
 mod log;

@@ -229,6 +229,18 @@ fn a_worker_starts_only_when_its_predecessor_is_gone() {
 }
 
 #[test]
+fn a_unit_that_the_service_has_no_more_is_stopped() {
+    let mut host = Host::with(|spec| spec.units.push(unit("worker", None)));
+    let one = host.publish("v1.0.0", &[]);
+    host.flip(&one);
+    host.spec.units.truncate(1);
+    let actions = host.flip(&one);
+    assert!(actions.contains(&"stop worker@v1.0.0 (draining)".to_owned()), "{actions:?}");
+    let state = host.wait_for("one instance", |state| state.instances.len() == 1);
+    assert_eq!(state.instances[0].unit, "web");
+}
+
+#[test]
 fn an_altered_release_is_not_started() {
     let mut host = Host::new();
     let one = host.publish("v1.0.0", &[]);

@@ -6,3 +6,6 @@
 pub mod guard;
 pub mod schema;
 pub mod tokens;
+
+#[cfg(test)]
+mod tests;

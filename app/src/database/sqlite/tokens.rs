@@ -82,6 +82,10 @@ pub fn tokens(text: &str) -> Vec<Token> {
                 at = bytes[at..].iter().position(|b| *b == b']').map_or(bytes.len(), |end| at + end + 1);
                 Kind::Quoted
             }
+            b'$' | b'@' | b'#' | b':' => {
+                at = end_of_variable(bytes, at);
+                Kind::Sign
+            }
             b if is_word(b) => {
                 at = bytes[at..].iter().position(|b| !is_word(*b)).map_or(bytes.len(), |end| at + end);
                 Kind::Word
@@ -105,6 +109,28 @@ pub fn tokens(text: &str) -> Vec<Token> {
 /// Bytes of words; everything beyond ASCII is one, as for SQLite.
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
+}
+
+/// The end of a parameter such as `:name`, `$name` or `$name(...)`. What stands in the brackets belongs to the
+/// name up to the first blank, quotes and semicolons included.
+fn end_of_variable(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    let mut letters = 0;
+    while let Some(byte) = bytes.get(at) {
+        if is_word(*byte) {
+            letters += 1;
+            at += 1;
+        } else if *byte == b'(' && letters > 0 {
+            let rest = &bytes[at + 1..];
+            let end = rest.iter().position(|b| b.is_ascii_whitespace() || *b == b')').unwrap_or(rest.len());
+            return at + 1 + end + usize::from(rest.get(end) == Some(&b')'));
+        } else if *byte == b':' && bytes.get(at + 1) == Some(&b':') {
+            at += 2;
+        } else {
+            break;
+        }
+    }
+    at
 }
 
 fn end_of_quote(bytes: &[u8], start: usize, quote: u8) -> usize {

@@ -144,65 +144,69 @@ fn after_the_signal_only_what_it_answered_before_is_the_bad_releases() {
 }
 
 #[test]
-fn lost_connections() {
-    let in_flight = |outcome| sample(1_100_000, 1_200_000, outcome);
-    let by_itself = life(BAD, 2).ended(1_150_000);
+fn lost_connections_of_nobody_we_know() {
+    let in_flight = |outcome| sample(1_100_000, 1_500_000, outcome);
+    let by_itself = life(BAD, 2).ended(1_490_000);
+    let told = |at| life(BAD, 3).signalled(at - 10_000).ended(at);
+    let of = |kind| in_flight(Outcome::Transport(kind));
     for (what, lives, sample, expected) in [
         ("the bad one ended by itself", vec![by_itself.clone()], in_flight(RESET), Blame::BadRelease),
         ("closed instead of reset", vec![by_itself.clone()], in_flight(EOF), Blame::BadRelease),
+        ("its answer cut short", vec![by_itself.clone()], of(TransportKind::BadBody), Blame::BadRelease),
+        ("noted a little later", vec![life(BAD, 2).ended(1_690_000)], in_flight(RESET), Blame::BadRelease),
+        ("noted a little earlier", vec![life(BAD, 2).ended(1_410_000)], in_flight(RESET), Blame::BadRelease),
+        ("ended long after", vec![life(BAD, 2).ended(1_710_000)], in_flight(RESET), Blame::Unship),
+        ("ended long before", vec![life(BAD, 2).ended(1_390_000)], in_flight(RESET), Blame::Unship),
         (
-            "its answer cut short",
-            vec![by_itself.clone()],
-            in_flight(Outcome::Transport(TransportKind::BadBody)),
-            Blame::BadRelease,
+            "ended before it was sent",
+            vec![life(BAD, 2).ended(1_090_000)],
+            sample(1_100_000, 1_110_000, RESET),
+            Blame::Unship,
         ),
-        ("noted a little later", vec![life(BAD, 2).ended(1_230_000)], in_flight(RESET), Blame::BadRelease),
-        ("ended long after", vec![life(BAD, 2).ended(1_300_000)], in_flight(RESET), Blame::Unship),
-        ("ended before it was sent", vec![life(BAD, 2).ended(1_090_000)], in_flight(RESET), Blame::Unship),
         ("nobody ended", vec![life(BAD, 2)], in_flight(RESET), Blame::Unship),
         (
             "the good one ended by itself",
-            vec![life(GOOD, 1).ended(1_150_000)],
+            vec![life(GOOD, 1).ended(1_490_000)],
+            in_flight(RESET),
+            Blame::Unship,
+        ),
+        ("the bad one was told to end", vec![told(1_490_000)], in_flight(RESET), Blame::Unship),
+        (
+            "two ended, one was told to",
+            vec![by_itself.clone(), told(1_480_000)],
             in_flight(RESET),
             Blame::Unship,
         ),
         (
-            "the bad one was told to end",
-            vec![life(BAD, 2).signalled(1_140_000).ended(1_150_000)],
-            in_flight(RESET),
-            Blame::Unship,
-        ),
-        (
-            "one ended by itself while another was told to end",
-            vec![by_itself.clone(), life(BAD, 3).signalled(1_120_000).ended(1_180_000)],
-            in_flight(RESET),
-            Blame::Unship,
-        ),
-        (
-            "the good one was draining",
-            vec![by_itself.clone(), life(GOOD, 1).signalled(900_000)],
-            in_flight(RESET),
-            Blame::Unship,
-        ),
-        (
-            "another was told to end only afterwards",
-            vec![by_itself.clone(), life(BAD, 3).signalled(1_210_000).ended(1_220_000)],
+            "another was told to end and ended before",
+            vec![by_itself.clone(), told(1_300_000)],
             in_flight(RESET),
             Blame::BadRelease,
         ),
         (
             "refused is never a process's doing: the listener is ours",
             vec![by_itself.clone()],
-            in_flight(Outcome::Transport(TransportKind::Refused)),
+            of(TransportKind::Refused),
             Blame::Unship,
         ),
-        (
-            "timed out",
-            vec![by_itself.clone()],
-            in_flight(Outcome::Transport(TransportKind::Timeout)),
-            Blame::Unship,
-        ),
-        ("not sent", vec![by_itself], in_flight(Outcome::Transport(TransportKind::Shed)), Blame::Unship),
+        ("timed out", vec![by_itself.clone()], of(TransportKind::Timeout), Blame::Unship),
+        ("not sent", vec![by_itself], of(TransportKind::Shed), Blame::Unship),
+    ] {
+        assert_eq!(blame(&lives, vec![sample]), Some(expected), "{what}");
+    }
+}
+
+#[test]
+fn lost_connections_of_a_process_that_an_earlier_answer_named() {
+    let lost = |by: &str| sample(1_100_000, 1_500_000, EOF).by(by);
+    let both = |bad: InstanceLife| vec![life(GOOD, 1).signalled(1_000_000).ended(1_495_000), bad];
+    let by_itself = || life(BAD, 2).ended(1_490_000);
+    for (what, lives, sample, expected) in [
+        ("it ended by itself, whoever else ended", both(by_itself()), lost("2"), Blame::BadRelease),
+        ("it was the good one", both(by_itself()), lost("1"), Blame::Unship),
+        ("it was told to", both(by_itself().signalled(1_200_000)), lost("2"), Blame::Unship),
+        ("it runs on and closed it", both(life(BAD, 2)), lost("2"), Blame::Unship),
+        ("it ended long after", both(life(BAD, 2).ended(1_800_000)), lost("2"), Blame::Unship),
     ] {
         assert_eq!(blame(&lives, vec![sample]), Some(expected), "{what}");
     }

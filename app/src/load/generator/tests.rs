@@ -190,6 +190,8 @@ fn a_connection_closed_under_a_request_is_a_failure_and_not_retried() {
     assert!(failed >= 40, "{failed} of {}", recording.samples.len());
     assert_eq!(count(&recording, |sample| recording.failed(sample) && !sample.reused), 0);
     assert_eq!(asked.load(Ordering::SeqCst), recording.samples.len(), "asked more often than due");
+    // The answer before named the process that the connection was with.
+    assert_eq!(count(&recording, |sample| sample.instance.as_deref() != Some("42")), 0);
 }
 
 #[test]

@@ -300,7 +300,7 @@ impl Place {
         if runtime.as_os_str().len() > RUNTIME_BYTES_MAX {
             // Sockets have short names only; a kept sandbox may be deep down.
             let made = tempfile::Builder::new().prefix("unship-drill-run-").tempdir_in("/tmp")?;
-            runtime = made.path().to_owned();
+            made.path().clone_into(&mut runtime);
             temporary.push(made);
         }
         for name in ["root", "ledger", "data"] {

@@ -27,7 +27,7 @@ impl Settings<'_> {
         let mut document: Table = toml::from_str(text).map_err(|error| wrong(&error))?;
         document.remove("drill");
         self.build(&mut document, drill);
-        self.units(&mut document)?;
+        free_ports(&mut document)?;
         let at = |name: &str| Value::String(self.place.join(name).display().to_string());
         if let Some(Value::Table(database)) = document.get_mut("database") {
             database.insert("url_file".into(), at("database-url"));
@@ -71,21 +71,21 @@ impl Settings<'_> {
             }
         }
     }
+}
 
-    /// Free ports for every unit that listens.
-    fn units(&self, document: &mut Table) -> Result<(), SandboxError> {
-        let Some(Value::Array(units)) = document.get_mut("unit") else { return Ok(()) };
-        // All are held until all are known, so that no two units get the same.
-        let mut held = Vec::new();
-        for unit in units {
-            if let Value::Table(unit) = unit
-                && unit.contains_key("listen")
-            {
-                let listener = TcpListener::bind(("127.0.0.1", 0))?;
-                unit.insert("listen".into(), listener.local_addr()?.to_string().into());
-                held.push(listener);
-            }
+/// Free ports for every unit that listens.
+fn free_ports(document: &mut Table) -> Result<(), SandboxError> {
+    let Some(Value::Array(units)) = document.get_mut("unit") else { return Ok(()) };
+    // All are held until all are known, so that no two units get the same.
+    let mut held = Vec::new();
+    for unit in units {
+        if let Value::Table(unit) = unit
+            && unit.contains_key("listen")
+        {
+            let listener = TcpListener::bind(("127.0.0.1", 0))?;
+            unit.insert("listen".into(), listener.local_addr()?.to_string().into());
+            held.push(listener);
         }
-        Ok(())
     }
+    Ok(())
 }

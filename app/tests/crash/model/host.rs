@@ -255,7 +255,8 @@ impl ModelHost {
             self.stored(&release)?;
             return Ok(HostReply::Staging { missing: Vec::new(), published: true });
         }
-        let staged = self.staging.entry(release.digest).or_insert_with(|| (manifest.clone(), BTreeMap::new()));
+        let staged =
+            self.staging.entry(release.digest).or_insert_with(|| (manifest.clone(), BTreeMap::new()));
         staged.0 = manifest.clone();
         let have = |path: &str| staged.1.get(path).copied().unwrap_or(0);
         let missing = manifest.files.iter().filter(|file| have(&file.path) < file.size);
@@ -385,8 +386,7 @@ impl ModelHost {
     ) -> Result<(), Failure> {
         let ends = self.behaviours.get(&target.digest).copied().unwrap_or_default().ends_at_once;
         for unit in units {
-            let of_unit =
-                |slot: &Slot| slot.unit == unit.name && slot.release == *target && !slot.asked;
+            let of_unit = |slot: &Slot| slot.unit == unit.name && slot.release == *target && !slot.asked;
             let living = self.slots.iter().position(of_unit);
             if let Some(index) = living {
                 if self.slots[index].state != InstanceState::Restarting {
@@ -406,8 +406,7 @@ impl ModelHost {
             act.did(format!("start {}@{target}", unit.name));
         }
         for unit in units {
-            let of_unit =
-                |slot: &&Slot| slot.unit == unit.name && slot.release == *target && !slot.asked;
+            let of_unit = |slot: &&Slot| slot.unit == unit.name && slot.release == *target && !slot.asked;
             match self.slots.iter().find(of_unit) {
                 Some(slot) if slot.state == InstanceState::Ready => {
                     if slot.new {

@@ -59,9 +59,17 @@ impl Journals for ModelJournals {
         Ok(Box::new(Writer { journals: self.clone(), run: run.clone(), length: 0 }))
     }
 
+    fn read(&self, run: &RunId) -> Result<Vec<Entry>, JournalFailure> {
+        let state = self.lock();
+        let file =
+            state.files.get(run).filter(|file| !file.closed).ok_or_else(|| failure(run, "not there"))?;
+        Ok(file.entries.clone())
+    }
+
     fn open(&self, run: &RunId) -> Result<(Box<dyn Journal>, Vec<Entry>), JournalFailure> {
         let state = self.lock();
-        let file = state.files.get(run).filter(|file| !file.closed).ok_or_else(|| failure(run, "not there"))?;
+        let file =
+            state.files.get(run).filter(|file| !file.closed).ok_or_else(|| failure(run, "not there"))?;
         let writer = Writer { journals: self.clone(), run: run.clone(), length: file.entries.len() };
         Ok((Box::new(writer), file.entries.clone()))
     }

@@ -155,6 +155,7 @@ impl ModelSite {
             Host { name: lock(host).name.clone(), transport: Arc::new(transport) }
         });
         let world = World {
+            aftercare: None,
             target: Target {
                 service: service("/srv"),
                 environment: "test".parse().expect("an environment"),

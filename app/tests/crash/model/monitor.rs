@@ -72,7 +72,8 @@ impl Monitor {
             after(action);
         });
         // A claim that was there already is a claim.
-        if let (HostRequest::Claim { .. }, HostReply::Done { .. }, false) = (&envelope.request, &reply, judged)
+        if let (HostRequest::Claim { .. }, HostReply::Done { .. }, false) =
+            (&envelope.request, &reply, judged)
         {
             self.judge(&name, process, envelope);
         }
@@ -118,8 +119,7 @@ impl Monitor {
             seen.done.insert((envelope.run.clone(), envelope.epoch, envelope.step, envelope.attempt));
         }
         if needs_intent && !self.intended(envelope) {
-            let text =
-                format!("{host} did `{what}` of step {} without an intent on the disk", envelope.step);
+            let text = format!("{host} did `{what}` of step {} without an intent on the disk", envelope.step);
             seen.violations.push(text);
         }
     }
@@ -146,7 +146,8 @@ impl Monitor {
 
     fn intended(&self, envelope: &Envelope) -> bool {
         let journals = lock(&self.journals);
-        let entries = journals.files.get(&envelope.run).map(|file| file.entries.as_slice()).unwrap_or_default();
+        let entries =
+            journals.files.get(&envelope.run).map(|file| file.entries.as_slice()).unwrap_or_default();
         entries.iter().any(|entry| match entry.event {
             Event::Intent { step, attempt } | Event::UndoIntent { step, attempt } => {
                 step as u64 == u64::from(envelope.step) && attempt == envelope.attempt

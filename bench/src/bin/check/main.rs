@@ -1,12 +1,12 @@
 //! `executed`: all work of `unship check` on a step (up, down, up again, catalogs, copies) against psql that
 //! applies the same up, down and up to the same kind of server.
 //!
-//! Usage: `check [--migrations DIR --tool TOOL] [--pg-bin DIR] [--rounds N]`. Without a folder, a schema of a
-//! hundred tables is grown in 300 steps.
+//! Usage: `check [--migrations DIR --tool TOOL] [--pg-bin DIR] [--rounds N] [--steps N]`. Without a
+//! folder, a schema is grown that gains a table in every third step.
 
 mod check_set;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,10 +36,11 @@ struct Options {
     tool: Option<String>,
     pg_bin: Option<PathBuf>,
     rounds: usize,
+    steps: usize,
 }
 
 fn options() -> Result<Options, Failure> {
-    let mut options = Options { migrations: None, tool: None, pg_bin: None, rounds: 3 };
+    let mut options = Options { migrations: None, tool: None, pg_bin: None, rounds: 3, steps: 120 };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let value = words.next().ok_or_else(|| format!("`{word}` needs a value"))?;
@@ -47,6 +48,7 @@ fn options() -> Result<Options, Failure> {
             "--migrations" => options.migrations = Some(value.into()),
             "--tool" => options.tool = Some(value),
             "--pg-bin" => options.pg_bin = Some(value.into()),
+            "--steps" => options.steps = value.parse()?,
             "--rounds" => options.rounds = value.parse()?,
             _ => return Err(format!("`{word}` is not known").into()),
         }
@@ -58,7 +60,7 @@ fn run() -> Result<(), Failure> {
     let options = options()?;
     let set = match &options.migrations {
         Some(folder) => check_set::read(folder, options.tool.as_deref())?,
-        None => check_set::grown(300)?,
+        None => check_set::grown(options.steps)?,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut steps_per_second = Vec::new();
@@ -90,7 +92,7 @@ impl StepsSeen for Unseen {
 
 /// Milliseconds for all steps, without the start of the server, which both sides need.
 async fn ours(set: &MigrationSet, pg_bin: Option<PathBuf>) -> Result<f64, Failure> {
-    let choice = ShadowChoice { pg_bin, url: None, limits: Limits::default() };
+    let choice = ShadowChoice { pg_bin, limits: Limits::default(), ..ShadowChoice::default() };
     let mut shadow = shadow(&choice, set.tool).await?;
     let started = Instant::now();
     let report = check::execute(check::plan(set), shadow.as_mut(), &mut Unseen).await?;
@@ -102,18 +104,29 @@ async fn ours(set: &MigrationSet, pg_bin: Option<PathBuf>) -> Result<f64, Failur
     Ok(ms)
 }
 
+/// The psql program itself: Debian's `/usr/bin/psql` is a script around it that costs more than the work.
+fn psql_program(pg_bin: Option<&Path>) -> PathBuf {
+    let beside = |binaries: Binaries| binaries.directory.join("psql");
+    [pg_bin, Some(Path::new("/usr/lib/postgresql/15/bin")), None]
+        .into_iter()
+        .filter_map(|place| Binaries::find(place).ok().map(beside))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| PathBuf::from("psql"))
+}
+
 /// Milliseconds for psql to apply up, down and up of every step, one call each as a person would.
 async fn psql(set: &MigrationSet, pg_bin: Option<PathBuf>) -> Result<f64, Failure> {
     let limits = Limits::default();
     let cluster = Cluster::start(Binaries::find(pg_bin.as_deref())?, &limits).await?;
     let socket = cluster.socket_directory().to_owned();
     let session = Session::open(Arc::new(Server::Throwaway(cluster)), limits).await?;
+    let program = psql_program(pg_bin.as_deref());
     let started = Instant::now();
     for migration in &set.migrations {
         let ups = [&migration.up];
         let downs = migration.down.script().map(|down| [down, &migration.up]);
         for script in ups.into_iter().chain(downs.into_iter().flatten()) {
-            let mut command = Command::new("psql");
+            let mut command = Command::new(&program);
             command.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "unship", "-d", "unship_shadow", "-h"]);
             command.arg(&socket);
             if script.wrap == Wrap::Transaction {

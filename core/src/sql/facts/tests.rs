@@ -228,3 +228,16 @@ fn the_deepest_accepted_texts_fit_the_stack() {
     let body = format!("DO $$ BEGIN {} {} END $$", "BEGIN ".repeat(blocks), "END; ".repeat(blocks));
     assert_eq!(read(body), Reading::Parsed);
 }
+
+#[test]
+fn many_calls_of_large_functions_stay_cheap_and_are_not_called_harmless() {
+    let body = "INSERT INTO t VALUES (1); DELETE FROM u; UPDATE v SET a = 1; ".repeat(20);
+    let make = format!("CREATE OR REPLACE FUNCTION f() RETURNS void LANGUAGE sql AS $$ {body} $$;\n");
+    let sql = format!("{}{}", make.repeat(3), "SELECT f();\n".repeat(3_000));
+    let started = std::time::Instant::now();
+    let found = facts(&sql);
+    assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
+    let calls = &found.statements[3..];
+    assert!(calls.iter().all(|call| !call.dml.is_empty() || !call.opaque_execute.is_empty()));
+    assert!(found.dml().count() <= CALLED_FACTS_MAX);
+}

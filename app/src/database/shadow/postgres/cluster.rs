@@ -24,15 +24,28 @@ const SESSION: [(&str, &str); 2] =
 const START_MS_MAX: u64 = 30_000;
 const STOP_MS_MAX: u64 = 10_000;
 
-/// Starts the server, waits until its standard input ends (we stopped or died, however), stops the server and
-/// removes its directory. All arguments are positional: nothing is pasted into the text.
-const WATCHDOG: &str = r#"dir=$1; ulimit -v "$2"; shift 2
-"$@" </dev/null & server=$!
-read -r _
-kill -QUIT "$server" 2>/dev/null
-tries=0
-while kill -0 "$server" 2>/dev/null && [ "$tries" -lt 80 ]; do sleep 0.1; tries=$((tries + 1)); done
-kill -KILL "$server" 2>/dev/null
+/// Makes the data directory, starts the server, waits until its standard input ends (we stopped or died, however),
+/// stops the server and removes the directory. All of that is one process of its own, so that there is no moment
+/// at which our death leaves something behind. Arguments are positional: nothing is pasted into the text.
+const WATCHDOG: &str = r#"dir=$1; initdb=$2; more=$3; admin=$4
+ulimit -v "$5"; shift 5
+if "$initdb" --pgdata "$dir/data" --username "$admin" --pwfile "$dir/password" --auth trust \
+    --encoding UTF8 --locale C.UTF-8 --no-sync ${more:+"$more"} >"$dir/log" 2>&1
+then
+    rm -f "$dir/password"
+    # The superuser proves itself; the role that runs migrations need not, but dblink and its like refuse to
+    # connect without a password that was asked for.
+    printf 'local all %s password\nlocal all all trust\n' "$admin" >"$dir/data/pg_hba.conf"
+    "$@" </dev/null >>"$dir/log" 2>&1 & server=$!
+    read -r _
+    kill -QUIT "$server" 2>/dev/null
+    tries=0
+    while kill -0 "$server" 2>/dev/null && [ "$tries" -lt 80 ]; do sleep 0.1; tries=$((tries + 1)); done
+    kill -KILL "$server" 2>/dev/null
+else
+    : >"$dir/failed"
+    read -r _
+fi
 rm -rf -- "$dir"
 "#;
 
@@ -113,12 +126,7 @@ impl Cluster {
         stale::clear(Path::new(PARENT));
         let account = Account::to_become()?;
         let password = random_word().map_err(ShadowError::Directory)?;
-        let directory = make_directory(account).map_err(ShadowError::Directory)?;
-        if let Err(error) = initdb(&binaries, &directory, &password, account) {
-            // Nothing runs in it yet; a leftover is cleared at the next start.
-            let _ = fs_err::remove_dir_all(&directory);
-            return Err(error);
-        }
+        let directory = make_directory(account, &password).map_err(ShadowError::Directory)?;
         let watchdog = launch(&binaries, &directory, account, limits).map_err(ShadowError::Directory)?;
         let token = random_word().map_err(ShadowError::Directory)?;
         let cluster = Self { binaries, directory, password, token, watchdog };
@@ -148,6 +156,10 @@ impl Cluster {
         loop {
             if let Ok(mut conn) = options.connect().await {
                 return harden(&mut conn).await.map_err(ShadowError::Database);
+            }
+            if self.directory.join("failed").exists() {
+                let log = fs_err::read_to_string(self.directory.join("log")).unwrap_or_default();
+                return Err(ShadowError::Initdb { output: tail(&log) });
             }
             if started.elapsed() > Duration::from_millis(START_MS_MAX) {
                 let log = fs_err::read_to_string(self.directory.join("log")).unwrap_or_default();
@@ -191,55 +203,20 @@ fn random_word() -> std::io::Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// A directory that only the server's account can enter.
-fn make_directory(account: Option<Account>) -> std::io::Result<PathBuf> {
+/// A directory that only the server's account can enter, with the password that initdb is to set.
+fn make_directory(account: Option<Account>, password: &str) -> std::io::Result<PathBuf> {
     let directory =
         Path::new(PARENT).join(format!("{}{}-{}", stale::PREFIX, std::process::id(), &random_word()?[..8]));
     std::fs::DirBuilder::new().mode(0o700).create(&directory)?;
     stale::sign(&directory)?;
+    let file = directory.join("password");
+    fs_err::write(&file, password)?;
+    fs_err::set_permissions(&file, std::fs::Permissions::from_mode(0o600))?;
     if let Some(account) = account {
+        std::os::unix::fs::chown(&file, Some(account.uid), Some(account.gid))?;
         std::os::unix::fs::chown(&directory, Some(account.uid), Some(account.gid))?;
     }
     Ok(directory)
-}
-
-fn initdb(
-    binaries: &Binaries,
-    directory: &Path,
-    password: &str,
-    account: Option<Account>,
-) -> Result<(), ShadowError> {
-    let password_file = directory.join("password");
-    fs_err::write(&password_file, password).map_err(ShadowError::Directory)?;
-    let mode = std::fs::Permissions::from_mode(0o600);
-    fs_err::set_permissions(&password_file, mode).map_err(ShadowError::Directory)?;
-    if let Some(account) = account {
-        std::os::unix::fs::chown(&password_file, Some(account.uid), Some(account.gid))
-            .map_err(ShadowError::Directory)?;
-    }
-    let mut command = Command::new(binaries.directory.join("initdb"));
-    command
-        .arg("--pgdata")
-        .arg(directory.join("data"))
-        .arg("--username")
-        .arg(ADMIN)
-        .arg("--pwfile")
-        .arg(&password_file)
-        .args(["--auth", "trust", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"]);
-    if binaries.major >= 18 {
-        command.arg("--no-data-checksums");
-    }
-    become_account(&mut command, account);
-    let output = command.output().map_err(ShadowError::Directory)?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(ShadowError::Initdb { output: tail(&said) });
-    }
-    // The superuser proves itself; the role that runs migrations need not, but `dblink` and the like refuse to
-    // connect without a password that was asked for.
-    let rules = format!("local all {ADMIN} password\nlocal all all trust\n");
-    fs_err::write(directory.join("data/pg_hba.conf"), rules).map_err(ShadowError::Directory)?;
-    fs_err::remove_file(&password_file).map_err(ShadowError::Directory)
 }
 
 fn launch(
@@ -248,7 +225,6 @@ fn launch(
     account: Option<Account>,
     limits: &Limits,
 ) -> std::io::Result<Child> {
-    let log = fs_err::File::create(directory.join("log"))?.into_parts().0;
     let mut command = if can_leave_network(account) {
         let mut command = Command::new("unshare");
         command.args(["--user", "--map-current-user", "--net", "--", "/bin/sh"]);
@@ -259,6 +235,9 @@ fn launch(
     command
         .args(["-c", WATCHDOG, "unship-shadow"])
         .arg(directory)
+        .arg(binaries.directory.join("initdb"))
+        .arg(if binaries.major >= 18 { "--no-data-checksums" } else { "" })
+        .arg(ADMIN)
         .arg((limits.memory_bytes_max / 1024).to_string())
         .arg(binaries.directory.join("postgres"))
         .arg("-D")
@@ -269,7 +248,7 @@ fn launch(
         command.arg("-c").arg(format!("{name}={value}"));
     }
     // A process group of its own: Ctrl-C in the terminal is ours to handle.
-    command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
+    command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     become_account(&mut command, account);
     command.spawn()
 }

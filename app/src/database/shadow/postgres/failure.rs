@@ -39,6 +39,8 @@ pub enum Privileged {
     Catalog(String),
     EventTrigger,
     PublicationOfAll,
+    /// Giving an object to a role that could not have made it.
+    Owner,
 }
 
 /// System catalogs that migrations write to and that say nothing about who may do what.
@@ -112,6 +114,12 @@ impl Failure {
         }
         if message.starts_with("must be superuser to create FOR ALL TABLES publication") {
             return Some(Privileged::PublicationOfAll);
+        }
+        if message.starts_with("permission denied for schema ")
+            || message.starts_with("must be member of role ")
+            || message.starts_with("must be able to SET ROLE ")
+        {
+            return Some(Privileged::Owner);
         }
         if message.starts_with("permission denied to create extension") {
             return message.split('"').nth(1).map(|name| Privileged::CreateExtension(name.to_owned()));

@@ -40,8 +40,13 @@ BEGIN
     END IF;
     EXECUTE statement;
     -- Whoever runs migrations owns what they make.
-    UPDATE pg_catalog.pg_extension SET extowner = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = session_user)
-        WHERE extowner = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user) AND oid >= 16384;
+    UPDATE pg_catalog.pg_extension SET extowner = mine.oid FROM pg_catalog.pg_roles mine, pg_catalog.pg_roles other
+        WHERE mine.rolname = session_user AND other.rolname = current_user AND extowner = other.oid
+        AND pg_extension.oid >= 16384;
+    UPDATE pg_catalog.pg_publication SET pubowner = mine.oid FROM pg_catalog.pg_roles mine, pg_catalog.pg_roles other
+        WHERE mine.rolname = session_user AND other.rolname = current_user AND pubowner = other.oid;
+    UPDATE pg_catalog.pg_event_trigger SET evtowner = mine.oid FROM pg_catalog.pg_roles mine, pg_catalog.pg_roles other
+        WHERE mine.rolname = session_user AND other.rolname = current_user AND evtowner = other.oid;
 END
 $body$;
 ";

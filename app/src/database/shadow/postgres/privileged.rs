@@ -80,6 +80,11 @@ fn is_allowed(statement: &str, wanted: &Privileged) -> bool {
                 && calls_only_known(&sql::facts(statement))
         }
         Privileged::EventTrigger => words.starts_with(&["CREATE", "EVENT", "TRIGGER"]),
+        Privileged::Owner => {
+            words.first() == Some(&"ALTER")
+                && matches!(words.as_slice(), [.., "OWNER", "TO", _])
+                && words.len() <= 16
+        }
         Privileged::PublicationOfAll => words.starts_with(&["CREATE", "PUBLICATION"]),
     }
 }

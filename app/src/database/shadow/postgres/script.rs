@@ -86,6 +86,18 @@ impl Prepared {
         })
     }
 
+    /// Can it run inside a transaction once its BEGIN and COMMIT are taken out? Not if it ends one in another way:
+    /// what follows would be outside.
+    pub fn fits_transaction(&self) -> bool {
+        let ends = |words: &[String]| match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["ROLLBACK", "TO", ..] | ["ROLLBACK", "WORK" | "TRANSACTION", "TO", ..] => false,
+            ["ROLLBACK" | "ABORT", ..] | ["PREPARE", "TRANSACTION", ..] => true,
+            ["COMMIT" | "END", rest @ ..] => rest.contains(&"CHAIN") || rest.contains(&"PREPARED"),
+            _ => false,
+        };
+        self.without(ends).pieces == self.pieces
+    }
+
     /// Does it take transactions into its own hands?
     pub fn controls_transactions(&self) -> bool {
         self.inside_transaction().pieces != self.pieces
@@ -122,6 +134,19 @@ impl Prepared {
             }
         }
         found.then_some(next)
+    }
+
+    /// The same with one statement a piece in place of piece `which`, and where in that text each of them starts,
+    /// in characters from 1. None if there is only one.
+    pub fn statement_by_statement(&self, which: usize) -> Option<(Vec<Piece>, Vec<usize>)> {
+        let Some(Piece::Sql(text)) = self.pieces.get(which) else { return None };
+        let (mut pieces, mut starts) = (Vec::new(), Vec::new());
+        for piece in sql::split(text).pieces {
+            let sql::Piece::Statement(statement) = piece else { continue };
+            starts.push(text[..statement.span.start].chars().count() + 1);
+            pieces.push(Piece::Sql(text[statement.span].to_owned()));
+        }
+        (pieces.len() > 1).then_some((pieces, starts))
     }
 
     /// Was one text cut in several, that should still happen all or not at all?

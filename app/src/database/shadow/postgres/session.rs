@@ -305,7 +305,13 @@ async fn make_runner(admin: &mut PgConnection, major: u32) -> Result<(), ShadowE
     }
     sqlx::raw_sql("CREATE ROLE unship LOGIN CREATEROLE").execute(&mut *admin).await?;
     if major >= 15 {
-        sqlx::raw_sql("GRANT SET ON PARAMETER session_replication_role TO unship").execute(admin).await?;
+        sqlx::raw_sql("GRANT SET ON PARAMETER session_replication_role TO unship")
+            .execute(&mut *admin)
+            .await?;
+    }
+    if major >= 16 {
+        // As before: who makes a role may act as it.
+        sqlx::raw_sql("ALTER ROLE unship SET createrole_self_grant = 'set, inherit'").execute(admin).await?;
     }
     Ok(())
 }

@@ -44,6 +44,8 @@ pub struct PostgresShadow {
     /// Extensions that are not installed here.
     missing: Vec<String>,
     has_event_trigger: bool,
+    /// Something ran since the reading.
+    is_stale: bool,
 }
 
 /// How the down and the second up went inside one transaction.
@@ -73,11 +75,23 @@ impl PostgresShadow {
         }
         let version_tables = own_tables.iter().map(|table| table.name.clone()).collect();
         let reading = catalog::read(session.connection().await?).await?;
-        Ok(Self { session, reading, limits, version_tables, missing: Vec::new(), has_event_trigger: false })
+        Ok(Self {
+            session,
+            reading,
+            limits,
+            version_tables,
+            missing: Vec::new(),
+            has_event_trigger: false,
+            is_stale: false,
+        })
     }
 
     async fn run_step(&mut self, migration: &Migration) -> Result<StepRun, ShadowError> {
         let started = Instant::now();
+        if self.is_stale {
+            self.reading = self.read_since_base().await?;
+            self.is_stale = false;
+        }
         let before = self.visible(&self.reading);
         let mut remarks = Vec::new();
         let up = match Prepared::of(migration.tool, &migration.up, &self.limits) {
@@ -100,9 +114,8 @@ impl PostgresShadow {
             Ok(script) => script,
             Err(failure) => return Ok(Err(failure)),
         };
-        let applied = self.run_alone(script, migration.up.wrap, &mut Vec::new()).await?;
-        // The next reading starts from the old base and so sees all that was applied since.
-        Ok(applied)
+        self.is_stale = true;
+        self.run_alone(script, migration.up.wrap, &mut Vec::new()).await
     }
 
     async fn undo_and_redo(
@@ -123,7 +136,10 @@ impl PostgresShadow {
         };
         remarks.extend(down.remarks.iter().cloned());
         let (up, down) = (self.without_missing(up), self.without_missing(down));
-        if let Some(run) = self.try_inside_transaction(&down, &up, remarks).await? {
+        if down.fits_transaction()
+            && up.fits_transaction()
+            && let Some(run) = self.try_inside_transaction(&down, &up, remarks).await?
+        {
             return Ok(run);
         }
         self.session.enter_clone().await?;
@@ -154,7 +170,10 @@ impl PostgresShadow {
             match self.help(script, &failure, remarks).await? {
                 Some(helped) => *script = helped,
                 None if is_up || is_artefact(&failure) => return Ok(None),
-                None => return Ok(Some(DownRun { outcome: Err(down.place(failure)), again: None })),
+                None => {
+                    let failure = self.locate(&down, failure).await?;
+                    return Ok(Some(DownRun { outcome: Err(down.place(failure)), again: None }));
+                }
             }
         }
         Ok(None)
@@ -172,6 +191,30 @@ impl PostgresShadow {
         }
         let Some(again) = self.read_nested().await? else { return Ok(Nested::Unreadable) };
         Ok(Nested::Ran(DownRun { outcome: Ok(undone), again: Some(Ok(again)) }))
+    }
+
+    /// PostgreSQL says where a mistake in the words is, but not which of several statements was refused. So they
+    /// are sent one by one, in a transaction that is rolled back, until the same thing happens.
+    async fn locate(&mut self, script: &Prepared, failure: Failure) -> Result<Failure, ShadowError> {
+        if failure.position.is_some() || failure.is_connection_lost || !script.fits_transaction() {
+            return Ok(failure);
+        }
+        let script = script.inside_transaction();
+        let Some((statements, starts)) = script.statement_by_statement(failure.piece) else {
+            return Ok(failure);
+        };
+        self.session.say("BEGIN; RESET ALL").await?;
+        self.session.start_clock();
+        let mut found = self.session.run(&script.pieces[..failure.piece], 0).await?;
+        if found.is_ok() {
+            found = self.session.run(&statements, 0).await?;
+        }
+        self.session.say("ROLLBACK; RESET ROLE; RESET SESSION AUTHORIZATION").await?;
+        let position = match found {
+            Err(again) if again.message == failure.message => starts.get(again.piece).copied(),
+            _ => None,
+        };
+        Ok(Failure { position, ..failure })
     }
 
     /// Runs a script inside the open transaction, and then what would otherwise wait for the commit.
@@ -239,6 +282,7 @@ impl PostgresShadow {
                 Err(failure) => failure,
             };
             let Some(helped) = self.help(&script, &failure, remarks).await? else {
+                let failure = if wraps { self.locate(&script, failure).await? } else { failure };
                 return Ok(Err(script.place(failure)));
             };
             // In a transaction nothing has happened yet; else all before the failure has.
@@ -330,8 +374,12 @@ impl PostgresShadow {
                 undone = Ok(None);
                 break;
             };
-            let script =
-                self.missing.iter().fold(script, |script, extension| script.without_extension(extension));
+            let script = self.without_missing(script);
+            if !script.fits_transaction() {
+                undone = Ok(None);
+                break;
+            }
+            let script = script.inside_transaction();
             self.session.start_clock();
             match self.run_nested(&script).await {
                 Ok(Ok(())) => undone = Ok(Some(())),
@@ -365,6 +413,7 @@ fn remark_on(wanted: &Privileged) -> String {
         Privileged::CreateExtension(name) => format!("extension `{name}` needs a superuser, and got one"),
         Privileged::SystemTriggers => "`TRIGGER ALL` needs a superuser, and got one".to_owned(),
         Privileged::Catalog(table) => format!("writing to `{table}` needs a superuser, and got one"),
+        Privileged::Owner => "`OWNER TO` needs a superuser here, and got one".to_owned(),
         Privileged::EventTrigger => "an event trigger needs a superuser, and got one".to_owned(),
         Privileged::PublicationOfAll => {
             "a publication of all tables needs a superuser, and got one".to_owned()

@@ -82,7 +82,9 @@ impl SqliteShadow {
             hint: None,
         };
         let folder = tempfile::tempdir().map_err(failed)?;
-        let mut child = Command::new(&self.launch.program)
+        // The process stands in another folder, where a relative path would lead elsewhere.
+        let program = std::path::absolute(&self.launch.program).map_err(failed)?;
+        let mut child = Command::new(program)
             .args(&self.launch.arguments)
             .env_clear()
             .current_dir(folder.path())

@@ -45,7 +45,7 @@ fn course(outcome: Option<Outcome>) -> Course {
             ended_at: Timestamp(100),
             took_ms: 100,
         },
-        ceremony: Duration::from_micros(100_000),
+        ceremony: Duration::from_millis(100),
     }
 }
 

@@ -1,0 +1,147 @@
+//! Whole outputs of the command line.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::world::{has_postgres, said, unship};
+
+fn write(folder: &Path, files: &[(&str, &str)]) {
+    for (name, text) in files {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        std::fs::write(path, text).expect("a file");
+    }
+}
+
+fn git(folder: &Path, arguments: &[&str]) {
+    let status = Command::new("git")
+        .current_dir(folder)
+        .args(["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"])
+        .args(arguments)
+        .stdout(std::process::Stdio::null())
+        .status()
+        .expect("git runs");
+    assert!(status.success(), "git {arguments:?}");
+}
+
+/// Two releases: the newer one adds a harmless step, one with a question, and one that breaks with a bad down.
+fn releases() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(
+        folder.path(),
+        &[
+            (
+                "migrations/0001_users.up.sql",
+                "CREATE TABLE users (id bigint PRIMARY KEY, email text, name text);\n",
+            ),
+            ("migrations/0001_users.down.sql", "DROP TABLE users;\n"),
+        ],
+    );
+    git(folder.path(), &["init", "-q"]);
+    git(folder.path(), &["add", "."]);
+    git(folder.path(), &["commit", "-qm", "one"]);
+    git(folder.path(), &["tag", "v1.0.0"]);
+    write(
+        folder.path(),
+        &[
+            ("migrations/0002_bio.up.sql", "ALTER TABLE users ADD COLUMN bio text;\n"),
+            ("migrations/0002_bio.down.sql", "ALTER TABLE users DROP COLUMN bio;\n"),
+            ("migrations/0003_email.up.sql", "ALTER TABLE users ALTER COLUMN email SET NOT NULL;\n"),
+            ("migrations/0003_email.down.sql", "ALTER TABLE users ALTER COLUMN email DROP NOT NULL;\n"),
+        ],
+    );
+    git(folder.path(), &["add", "."]);
+    git(folder.path(), &["commit", "-qm", "two"]);
+    git(folder.path(), &["tag", "v1.1.0"]);
+    write(
+        folder.path(),
+        &[
+            ("migrations/0004_name.up.sql", "ALTER TABLE users DROP COLUMN name;\n"),
+            (
+                "migrations/0004_name.down.sql",
+                "ALTER TABLE users ADD COLUMN name text NOT NULL DEFAULT '';\n",
+            ),
+            ("migrations/0005_never.up.sql", "SELECT 1;\n\nALTER TABLE nobody ADD COLUMN a text;\n"),
+        ],
+    );
+    git(folder.path(), &["add", "."]);
+    git(folder.path(), &["commit", "-qm", "three"]);
+    git(folder.path(), &["tag", "v1.2.0"]);
+    folder
+}
+
+#[test]
+fn a_span_that_cannot_be_taken_back_is_said_in_every_format() {
+    if !has_postgres() {
+        return;
+    }
+    let folder = releases();
+    let span = ["check", "v1.0.0..v1.2.0", "--migrations", "migrations", "--tool", "golang-migrate"];
+    insta::assert_snapshot!("span_text", said(&unship(folder.path(), &span)));
+    insta::assert_snapshot!(
+        "span_github",
+        said(&unship(folder.path(), &[&span[..], &["--format", "github"]].concat()))
+    );
+    insta::assert_snapshot!(
+        "span_markdown",
+        said(&unship(folder.path(), &[&span[..], &["--format", "markdown"]].concat()))
+    );
+}
+
+#[test]
+fn the_exit_status_follows_the_policy() {
+    if !has_postgres() {
+        return;
+    }
+    let folder = releases();
+    let status = |span: &str, more: &[&str]| {
+        let arguments =
+            [&["check", span, "--migrations", "migrations", "--tool", "golang-migrate"], more].concat();
+        unship(folder.path(), &arguments).status.code()
+    };
+    assert_eq!(status("v1.0.0..v1.0.0", &[]), Some(0));
+    assert_eq!(status("v1.0.0..v1.1.0", &[]), Some(11));
+    assert_eq!(status("v1.0.0..v1.1.0", &["--fail-on", "breaks"]), Some(0));
+    assert_eq!(status("v1.1.0..v1.2.0", &[]), Some(10));
+    assert_eq!(status("v1.1.0..v1.2.0", &["--fail-on", "nothing"]), Some(0));
+    assert_eq!(status("v9.9.9..v1.2.0", &[]), Some(2));
+    assert_eq!(status("v1.0.0", &[]), Some(2));
+}
+
+#[test]
+fn a_folder_is_judged_without_git_and_without_configuration() {
+    if !has_postgres() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    write(
+        folder.path(),
+        &[
+            ("m/1_users.up.sql", "CREATE TABLE users (id bigint PRIMARY KEY);\n"),
+            ("m/1_users.down.sql", "DROP TABLE users;\n"),
+            ("m/2_rename.up.sql", "ALTER TABLE users RENAME TO people;\n"),
+        ],
+    );
+    let output =
+        unship(folder.path(), &["check", "--all", "--migrations", "m", "--tool", "golang-migrate", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report["tool"], "golang-migrate");
+    assert_eq!(report["summary"]["steps"], 2);
+    assert_eq!(report["steps"][0]["id"], "1_users");
+    assert_eq!(report["steps"][0]["up"]["class"], "additive");
+    assert_eq!(report["steps"][0]["down"]["class"], "exact");
+    assert_eq!(report["steps"][1]["up"]["class"], "breaking");
+    assert_eq!(report["steps"][1]["up"]["changes"][0]["change"], "renamed");
+    assert_eq!(report["steps"][1]["down"]["class"], "missing");
+    assert_eq!(report["steps"][1]["verdict"], "breaks");
+    assert!(report["steps"][1]["ms"].is_number());
+}
+
+#[test]
+fn a_rule_is_explained_and_an_unknown_one_is_an_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    insta::assert_snapshot!("explain_rule", said(&unship(folder.path(), &["explain", "required-column"])));
+    insta::assert_snapshot!("explain_unknown", said(&unship(folder.path(), &["explain", "no-such-rule"])));
+    insta::assert_snapshot!("explain_all", said(&unship(folder.path(), &["explain"])));
+}
