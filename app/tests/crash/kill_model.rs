@@ -3,7 +3,7 @@
 use crate::model::{ARTIFACTS, ModelSite};
 use crate::points::Points;
 use crate::scenario::{Recovery, Scenario, Site, kill_and_recover, points_of};
-use crate::{silently, thorough};
+use crate::{say, silently, thorough};
 
 async fn prepared(scenario: Scenario) -> ModelSite {
     let mut site = ModelSite::new(&["a", "b"], &ARTIFACTS);
@@ -17,7 +17,7 @@ struct Where(String);
 impl Drop for Where {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("killed at {}", self.0);
+            say(&format!("killed at {}", self.0));
         }
     }
 }
@@ -32,7 +32,7 @@ async fn every_point(scenario: Scenario) {
             kill_and_recover(scenario, recovery, number, None, &mut site.clone()).await;
         }
     }
-    eprintln!("{scenario:?}: {} points, each resumed and aborted", points.len());
+    say(&format!("{scenario:?}: {} points, each resumed and aborted", points.len()));
 }
 
 /// A crash, and another one while going on.
@@ -57,7 +57,7 @@ async fn pairs(scenario: Scenario) {
             }
         }
     }
-    eprintln!("{scenario:?}: {count} pairs of points");
+    say(&format!("{scenario:?}: {count} pairs of points"));
 }
 
 macro_rules! each_scenario {

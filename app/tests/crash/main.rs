@@ -6,19 +6,30 @@
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a test says what it skips and what it counted"
+    clippy::pedantic,
+    reason = "a test says what it skips and what it counted; a model follows what it models"
 )]
 
+mod chance;
 mod kill_model;
+mod kill_real;
 mod model;
 mod overlap;
 mod points;
+mod races;
+mod real;
 mod scenario;
 mod simulation;
 
 /// Whether everything is to be tried and not only a sample.
 fn thorough() -> bool {
     std::env::var_os("UNSHIP_PROVE").is_some()
+}
+
+/// One line for whoever runs the tests and wants figures.
+fn say(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 thread_local! {

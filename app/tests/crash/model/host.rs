@@ -104,7 +104,7 @@ impl ModelHost {
     /// What `Observe` answers.
     pub fn state(&self) -> HostState {
         let mut releases = self.releases.clone();
-        releases.sort_by(|a, b| a.published_at.cmp(&b.published_at));
+        releases.sort_by_key(|release| release.published_at);
         let instances = self.slots.iter().map(|slot| Instance {
             unit: slot.unit.clone(),
             release: slot.release.clone(),
