@@ -254,6 +254,8 @@ pub struct Target {
     pub environment: unship_core::release::EnvironmentName,
     /// `user@machine`.
     pub who: String,
+    /// The operator said that the hosts alone must do: what is damaged elsewhere is passed over.
+    pub break_glass: bool,
     /// Whether there is a command that applies migrations.
     pub migrates: bool,
     /// Whether there is a smoke command.

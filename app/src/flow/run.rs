@@ -70,8 +70,9 @@ async fn start(
     let hosts = observe(world, &prepared.run).await?;
     not_overtaken(&prepared.seen, &hosts)?;
     let epoch = Epoch(highest_epoch(&hosts).0 + 1);
-    claim(world, &holder, epoch).await?;
+    // A journal that cannot be written stops the run before it has claimed anything.
     let mut journal = world.journals.create(&prepared.run)?;
+    claim(world, &holder, epoch).await?;
     let marks =
         prepared.marks.into_iter().map(|(release, mark, why)| NewMark { release, mark, why }).collect();
     let event = Event::Started { holder: holder.clone(), epoch, plan: Box::new(prepared.plan), marks };

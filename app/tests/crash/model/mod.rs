@@ -157,6 +157,7 @@ impl ModelSite {
         let world = World {
             aftercare: None,
             target: Target {
+                break_glass: false,
                 service: service("/srv"),
                 environment: "test".parse().expect("an environment"),
                 who: format!("operator-{process}@desk"),
