@@ -3,7 +3,9 @@
 //! `UNSHIP_PROVE=1` (set by `make prove-crash`) runs all of it; without it each suite takes a sample that
 //! fits into an ordinary test run.
 
+mod agents;
 mod chance;
+mod conformance;
 mod kill_model;
 mod kill_real;
 mod model;
@@ -44,4 +46,15 @@ fn silently<T>(work: impl FnOnce() -> T) -> T {
     let result = work();
     QUIET.set(false);
     result
+}
+
+/// Where a failure was: assertions do not know.
+struct Where(pub String);
+
+impl Drop for Where {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            say(&format!("killed at {}", self.0));
+        }
+    }
 }

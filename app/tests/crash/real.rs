@@ -84,6 +84,54 @@ static DEPLOYED: LazyLock<PathBuf> = LazyLock::new(|| {
     })
 });
 
+/// The small service's program.
+pub fn tinyd() -> PathBuf {
+    DEPLOYED.join("opt/releases").join(GOOD).join("files/bin/tinyd")
+}
+
+pub fn free_port() -> u16 {
+    // Bound and let go: the kernel does not give it out again soon.
+    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
+}
+
+pub fn make_executable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs_err::set_permissions(path, PermissionsExt::from_mode(0o755)).expect("a mode");
+}
+
+/// Releases are read-only, also for whoever cleans up.
+pub fn make_removable(folder: &Path) {
+    let _ = Command::new("chmod").args(["-R", "u+w"]).arg(folder).output();
+}
+
+/// A child runner that ends with the value.
+pub struct Supervisor(Child);
+
+impl Supervisor {
+    pub fn start(config: &Path, socket: &Path) -> Supervisor {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_unship"));
+        command.args(["supervise", "--config"]).arg(config).env_remove("UNSHIP_ENV");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let supervisor = Supervisor(command.spawn().expect("the child runner starts"));
+        let began = Instant::now();
+        while std::os::unix::net::UnixStream::connect(socket).is_err() {
+            assert!(began.elapsed() < WAIT_MAX, "the child runner does not answer");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        supervisor
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        let _ = rustix::process::kill_process(
+            rustix::process::Pid::from_child(&self.0),
+            rustix::process::Signal::TERM,
+        );
+        let _ = self.0.wait();
+    }
+}
+
 pub fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
@@ -112,7 +160,7 @@ impl Site {
     }
 
     fn at(place: PathBuf, folder: Option<tempfile::TempDir>) -> Site {
-        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+        let port = free_port();
         let site = Site { place, _folder: folder, port, supervisor: None };
         let at = |name: &str| site.path(name).display().to_string();
         let configuration = format!(
@@ -158,7 +206,10 @@ impl Site {
     /// Starts the program under the library that kills it.
     pub fn killed_at(&self, words: &[&str], point: usize, how: &str) -> Output {
         let mut command = self.command(words);
-        command.env("LD_PRELOAD", &*KILLPOINT).env("KILLPOINT_AT", point.to_string()).env("KILLPOINT_HOW", how);
+        command
+            .env("LD_PRELOAD", &*KILLPOINT)
+            .env("KILLPOINT_AT", point.to_string())
+            .env("KILLPOINT_HOW", how);
         command.output().expect("unship runs")
     }
 
@@ -177,9 +228,7 @@ impl Site {
         command.stdout(Stdio::null()).stderr(Stdio::null());
         self.supervisor = Some(command.spawn().expect("the child runner starts"));
         let socket = self.path("run/supervise.sock");
-        self.until("the child runner answers", || {
-            std::os::unix::net::UnixStream::connect(&socket).is_ok()
-        });
+        self.until("the child runner answers", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
     }
 
     /// kill -9 of the child runner.
@@ -249,8 +298,7 @@ impl Drop for Site {
         }
         self.end_supervise();
         if let Some(folder) = &self._folder {
-            // Releases are read-only, also for whoever cleans up.
-            let _ = Command::new("chmod").args(["-R", "u+w"]).arg(folder.path()).output();
+            make_removable(folder.path());
         }
     }
 }
