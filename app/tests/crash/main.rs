@@ -6,6 +6,7 @@
 mod agents;
 mod chance;
 mod conformance;
+mod disk;
 mod kill_model;
 mod kill_real;
 mod model;

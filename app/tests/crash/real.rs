@@ -58,13 +58,18 @@ fn run(command: &mut Command) {
 }
 
 /// The library that kills at a point.
-pub static KILLPOINT: LazyLock<PathBuf> = LazyLock::new(|| {
-    let source = repository().join("testbed/killpoint/killpoint.c");
-    once("libkillpoint.so", std::slice::from_ref(&source), |place| {
+pub static KILLPOINT: LazyLock<PathBuf> = LazyLock::new(|| library("killpoint"));
+
+/// The library that shifts the time of day.
+pub static CLOCKSHIFT: LazyLock<PathBuf> = LazyLock::new(|| library("clockshift"));
+
+fn library(name: &str) -> PathBuf {
+    let source = repository().join(format!("testbed/{name}/{name}.c"));
+    once(&format!("lib{name}.so"), std::slice::from_ref(&source), |place| {
         let flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", "-o"];
         run(Command::new("cc").args(flags).arg(place).arg(&source).arg("-ldl"));
     })
-});
+}
 
 /// A site with [`GOOD`] known good and [`BAD`] serving, at rest.
 static DEPLOYED: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -152,7 +157,12 @@ impl Site {
     /// The same in a folder that is given.
     pub fn within(parent: &Path) -> Site {
         let folder = tempfile::Builder::new().prefix("uc-").tempdir_in(parent).expect("a folder");
-        run(Command::new("cp").arg("-a").arg(DEPLOYED.join(".")).arg(folder.path()));
+        let deployed = &*DEPLOYED;
+        // Another test program may be about to make it anew.
+        let lock = fs_err::File::open(deployed.with_extension("lock")).expect("a lock");
+        rustix::fs::flock(lock.file(), rustix::fs::FlockOperation::LockShared).expect("locks");
+        run(Command::new("cp").arg("-a").arg(deployed.join(".")).arg(folder.path()));
+        drop(lock);
         let mut site = Site::at(folder.path().to_owned(), Some(folder));
         site.supervise();
         site.until("the service is up", || site.version().as_deref() == Some(BAD));
