@@ -50,3 +50,16 @@ bench-check: ## All work of `check` on a migration step against psql applying th
 .PHONY: test-pg-matrix
 test-pg-matrix: build ## The tests of `check` on PostgreSQL 15 to 18
 	PATH="$(CURDIR)/target/tools/bin:$$PATH" testbed/pg-matrix
+
+.PHONY: bench-journal
+bench-journal: ## What the journal costs per step and per flip, against a bare write and fdatasync
+	$(CARGO) run --release --locked -p unship-bench --bin journal
+
+SEEDS ?= 10000
+.PHONY: sim
+sim: ## Seeded simulation of operators, hosts, ledger and network: make sim SEEDS=10000
+	UNSHIP_SIM_SEEDS=$(SEEDS) $(CARGO) test --locked -p unship --test crash -- --nocapture simulation
+
+.PHONY: prove-crash
+prove-crash: build ## kill -9 at every point, 200 random moments, 1,000 races, every pair of points: some minutes
+	UNSHIP_PROVE=1 UNSHIP_SIM_SEEDS=$(SEEDS) $(CARGO) test --locked -p unship --test crash -- --nocapture --test-threads=1

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use rustix::fs::{Mode, OFlags};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -98,7 +99,13 @@ impl LocalLedger {
     }
 
     fn failed(&self, error: &sqlx::Error) -> LedgerError {
-        LedgerError::Failed { place: self.place.display().to_string(), why: error.to_string() }
+        let place = self.place.display().to_string();
+        let of_disk = error.as_database_error().is_some_and(|error| is_of_disk(error.code().as_deref()));
+        // SQLite only says that something failed; people need to know that the disk is full.
+        match self.place.parent().filter(|_| of_disk).and_then(why_not_writable) {
+            Some(why) => LedgerError::Failed { place, why: format!("{why} ({error})") },
+            None => LedgerError::Failed { place, why: error.to_string() },
+        }
     }
 
     fn unreadable(&self, why: &impl ToString) -> LedgerError {
@@ -214,6 +221,22 @@ impl LocalLedger {
         .map_err(|error| self.failed(&error))?;
         Ok(())
     }
+}
+
+/// Whether SQLite's code is about reading and writing as such: 8 READONLY, 10 IOERR, 13 FULL, 14 CANTOPEN, with
+/// what they are refined to in the higher bits (sqlite.org/rescode.html).
+fn is_of_disk(code: Option<&str>) -> bool {
+    let code = code.and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| matches!(code & 0xff, 8 | 10 | 13 | 14))
+}
+
+/// Tries to write a page beside the ledger, into a file without a name; why that fails, if it does.
+fn why_not_writable(folder: &Path) -> Option<std::io::Error> {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let written = rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR)
+        .and_then(|file| rustix::io::write(&file, &[0; 8192]))
+        .map(|_| ());
+    written.err().filter(|error| *error != rustix::io::Errno::OPNOTSUPP).map(Into::into)
 }
 
 async fn begin(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {

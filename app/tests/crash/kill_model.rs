@@ -11,24 +11,13 @@ async fn prepared(scenario: Scenario) -> ModelSite {
     site
 }
 
-/// Where a failure was: assertions do not know.
-struct Where(String);
-
-impl Drop for Where {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            say(&format!("killed at {}", self.0));
-        }
-    }
-}
-
 async fn every_point(scenario: Scenario) {
     let site = prepared(scenario).await;
     let points = points_of(scenario, &mut site.clone()).await;
     assert!(points.len() > 30, "only {} points: the wrapping is gone", points.len());
     for recovery in Recovery::ALL {
         for (number, name) in points.iter().enumerate() {
-            let _where = Where(format!("{scenario:?} {recovery:?}, point {number}: {name}"));
+            let _where = crate::Where(format!("{scenario:?} {recovery:?}, point {number}: {name}"));
             kill_and_recover(scenario, recovery, number, None, &mut site.clone()).await;
         }
     }
@@ -51,7 +40,7 @@ async fn pairs(scenario: Scenario) {
                 if turn % stride != 0 {
                     continue;
                 }
-                let _where = Where(format!("{scenario:?} {recovery:?}, points {first} and {second}"));
+                let _where = crate::Where(format!("{scenario:?} {recovery:?}, points {first} and {second}"));
                 kill_and_recover(scenario, recovery, first, Some(second), &mut site.clone()).await;
                 count += 1;
             }

@@ -10,7 +10,10 @@
     reason = "a test says what it skips and what it counted; a model follows what it models"
 )]
 
+mod agents;
 mod chance;
+mod conformance;
+mod disk;
 mod kill_model;
 mod kill_real;
 mod model;
@@ -51,4 +54,15 @@ fn silently<T>(work: impl FnOnce() -> T) -> T {
     let result = work();
     QUIET.set(false);
     result
+}
+
+/// Where a failure was: assertions do not know.
+struct Where(pub String);
+
+impl Drop for Where {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            say(&format!("killed at {}", self.0));
+        }
+    }
 }

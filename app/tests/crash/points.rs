@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use unship::ports::*;
+use unship_core::aftercare::Notice;
 use unship_core::history::MarkEntry;
 use unship_core::journal::Entry;
 use unship_core::protocol::{Envelope, Holder, HostReply};
@@ -104,8 +105,22 @@ pub async fn until_killed<T>(flow: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-/// The world with a kill point around everything.
+/// The world with a kill point around everything. A port that is added to the world is missing here: the match
+/// has no rest.
 pub fn with_points(mut world: World, points: &Arc<Points>) -> World {
+    let World {
+        target: _,
+        hosts: _,
+        ledger: _,
+        journals: _,
+        source: _,
+        prober: _,
+        commands: _,
+        aftercare: _,
+        // Reading the time changes nothing.
+        clock: _,
+        progress: _,
+    } = &world;
     let points = || Arc::clone(points);
     for host in &mut world.hosts {
         host.transport = Arc::new(Wrapped { inner: Arc::clone(&host.transport), points: points() });
@@ -115,6 +130,9 @@ pub fn with_points(mut world: World, points: &Arc<Points>) -> World {
     world.source = Arc::new(Wrapped { inner: world.source, points: points() });
     world.prober = Arc::new(Wrapped { inner: world.prober, points: points() });
     world.commands = Arc::new(Wrapped { inner: world.commands, points: points() });
+    if let Some(inner) = world.aftercare {
+        world.aftercare = Some(Arc::new(Wrapped { inner, points: points() }));
+    }
     world.progress = Arc::new(Wrapped { inner: world.progress, points: points() });
     world
 }
@@ -238,6 +256,13 @@ impl Source for Wrapped<dyn Source> {
 impl Prober for Wrapped<dyn Prober> {
     async fn probe(&self, host: &HostName, tag: &Tag) -> Result<String, CheckFailure> {
         self.points.around_async("probe", self.inner.probe(host, tag)).await
+    }
+}
+
+#[async_trait]
+impl Aftercare for Wrapped<dyn Aftercare> {
+    async fn tell(&self, notice: &Notice) -> Result<(), CheckFailure> {
+        self.points.around_async("aftercare tell", self.inner.tell(notice)).await
     }
 }
 

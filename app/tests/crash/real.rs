@@ -58,13 +58,18 @@ fn run(command: &mut Command) {
 }
 
 /// The library that kills at a point.
-pub static KILLPOINT: LazyLock<PathBuf> = LazyLock::new(|| {
-    let source = repository().join("testbed/killpoint/killpoint.c");
-    once("libkillpoint.so", std::slice::from_ref(&source), |place| {
+pub static KILLPOINT: LazyLock<PathBuf> = LazyLock::new(|| library("killpoint"));
+
+/// The library that shifts the time of day.
+pub static CLOCKSHIFT: LazyLock<PathBuf> = LazyLock::new(|| library("clockshift"));
+
+fn library(name: &str) -> PathBuf {
+    let source = repository().join(format!("testbed/{name}/{name}.c"));
+    once(&format!("lib{name}.so"), std::slice::from_ref(&source), |place| {
         let flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", "-o"];
         run(Command::new("cc").args(flags).arg(place).arg(&source).arg("-ldl"));
     })
-});
+}
 
 /// A site with [`GOOD`] known good and [`BAD`] serving, at rest.
 static DEPLOYED: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -83,6 +88,54 @@ static DEPLOYED: LazyLock<PathBuf> = LazyLock::new(|| {
         run(Command::new("rm").arg("-rf").arg(place.join("run")));
     })
 });
+
+/// The small service's program.
+pub fn tinyd() -> PathBuf {
+    DEPLOYED.join("opt/releases").join(GOOD).join("files/bin/tinyd")
+}
+
+pub fn free_port() -> u16 {
+    // Bound and let go: the kernel does not give it out again soon.
+    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
+}
+
+pub fn make_executable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs_err::set_permissions(path, PermissionsExt::from_mode(0o755)).expect("a mode");
+}
+
+/// Releases are read-only, also for whoever cleans up.
+pub fn make_removable(folder: &Path) {
+    let _ = Command::new("chmod").args(["-R", "u+w"]).arg(folder).output();
+}
+
+/// A child runner that ends with the value.
+pub struct Supervisor(Child);
+
+impl Supervisor {
+    pub fn start(config: &Path, socket: &Path) -> Supervisor {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_unship"));
+        command.args(["supervise", "--config"]).arg(config).env_remove("UNSHIP_ENV");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let supervisor = Supervisor(command.spawn().expect("the child runner starts"));
+        let began = Instant::now();
+        while std::os::unix::net::UnixStream::connect(socket).is_err() {
+            assert!(began.elapsed() < WAIT_MAX, "the child runner does not answer");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        supervisor
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        let _ = rustix::process::kill_process(
+            rustix::process::Pid::from_child(&self.0),
+            rustix::process::Signal::TERM,
+        );
+        let _ = self.0.wait();
+    }
+}
 
 pub fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
@@ -104,7 +157,12 @@ impl Site {
     /// The same in a folder that is given.
     pub fn within(parent: &Path) -> Site {
         let folder = tempfile::Builder::new().prefix("uc-").tempdir_in(parent).expect("a folder");
-        run(Command::new("cp").arg("-a").arg(DEPLOYED.join(".")).arg(folder.path()));
+        let deployed = &*DEPLOYED;
+        // Another test program may be about to make it anew.
+        let lock = fs_err::File::open(deployed.with_extension("lock")).expect("a lock");
+        rustix::fs::flock(lock.file(), rustix::fs::FlockOperation::LockShared).expect("locks");
+        run(Command::new("cp").arg("-a").arg(deployed.join(".")).arg(folder.path()));
+        drop(lock);
         let mut site = Site::at(folder.path().to_owned(), Some(folder));
         site.supervise();
         site.until("the service is up", || site.version().as_deref() == Some(BAD));
@@ -112,7 +170,7 @@ impl Site {
     }
 
     fn at(place: PathBuf, folder: Option<tempfile::TempDir>) -> Site {
-        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+        let port = free_port();
         let site = Site { place, _folder: folder, port, supervisor: None };
         let at = |name: &str| site.path(name).display().to_string();
         let configuration = format!(
@@ -250,8 +308,7 @@ impl Drop for Site {
         }
         self.end_supervise();
         if let Some(folder) = &self._folder {
-            // Releases are read-only, also for whoever cleans up.
-            let _ = Command::new("chmod").args(["-R", "u+w"]).arg(folder.path()).output();
+            make_removable(folder.path());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The closed suite: runs of every kind, killed at every point, gone on with or aborted, and what must be
 //! true afterwards. Generic over where it happens: the model, or real agents with real processes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,7 +13,7 @@ use unship_core::history::{self, Mark, Standing};
 use unship_core::journal::{Event, Outcome, fold};
 use unship_core::plan::{RunKind, Step};
 use unship_core::protocol::{HostState, InstanceState};
-use unship_core::release::{HostName, Release};
+use unship_core::release::{HostName, Release, RunId};
 
 use crate::points::{Points, until_killed, with_points};
 
@@ -31,6 +32,8 @@ pub trait Site {
     fn fail_smoke_of(&mut self, name: &str);
     /// Processes of the release end at once from now on, on one host or on all.
     fn break_release(&mut self, name: &str, on: Option<&str>);
+    /// The runs of which people were told.
+    fn told(&self) -> BTreeSet<RunId>;
     /// What was seen that must never be.
     fn violations(&self) -> Vec<String>;
 }
@@ -242,6 +245,7 @@ async fn check(
     };
     assert!(report.outcome.is_some_and(|outcome| allowed.contains(&outcome)), "{report:#?}");
     kept(&report, &world).await;
+    assert_eq!(site.told().contains(&report.run), report.kind == RunKind::Rollback, "{report:#?}");
     usable(&report, &world, site).await;
 }
 

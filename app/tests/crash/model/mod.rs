@@ -5,7 +5,7 @@ pub mod host;
 pub mod journals;
 pub mod ledger;
 pub mod monitor;
-mod rest;
+pub mod parts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,7 +17,7 @@ use unship::ports::*;
 use unship_core::capsule::{CAPSULE_FORMAT, Capsule};
 use unship_core::evidence::Evidence;
 use unship_core::protocol::{Envelope, HostReply, HostState, ServiceSpec, UnitSpec};
-use unship_core::release::{HostName, Release, Tag};
+use unship_core::release::{HostName, Release, RunId, Tag};
 use unship_core::time::Timestamp;
 use unship_host::store;
 
@@ -87,6 +87,7 @@ pub struct ModelSite {
     pub journals: ModelJournals,
     pub monitor: Arc<Monitor>,
     pub fails_smoke: BTreeSet<Tag>,
+    pub told: parts::Told,
     pub clock_ms: Arc<AtomicI64>,
     processes: Arc<AtomicU64>,
 }
@@ -102,6 +103,7 @@ impl Clone for ModelSite {
             monitor: Arc::new(self.monitor.copy(&journals)),
             journals,
             fails_smoke: self.fails_smoke.clone(),
+            told: parts::Told { runs: copy(&self.told.runs) },
             clock_ms: Arc::new(AtomicI64::new(self.clock_ms.load(Ordering::SeqCst))),
             processes: Arc::new(AtomicU64::new(self.processes.load(Ordering::SeqCst))),
         }
@@ -122,6 +124,7 @@ impl ModelSite {
             monitor: Arc::new(Monitor::new(&journals)),
             journals,
             fails_smoke: BTreeSet::new(),
+            told: parts::Told::default(),
             clock_ms: Arc::new(AtomicI64::new(1_000_000)),
             processes: Arc::default(),
         }
@@ -155,26 +158,31 @@ impl ModelSite {
             Host { name: lock(host).name.clone(), transport: Arc::new(transport) }
         });
         let world = World {
-            aftercare: None,
-            target: Target {
-                break_glass: false,
-                service: service("/srv"),
-                environment: "test".parse().expect("an environment"),
-                who: format!("operator-{process}@desk"),
-                migrates: true,
-                smokes: true,
-                keep_releases: 4,
-            },
+            target: ModelSite::target(&format!("operator-{process}@desk")),
             hosts: hosts.collect(),
             ledger: Arc::new(ModelLedger { state: Arc::clone(&self.ledger), process }),
             journals: Arc::new(self.journals.clone()),
-            source: Arc::new(rest::ModelSource { artifacts: self.artifacts }),
-            prober: Arc::new(rest::ModelProber { hosts: self.hosts.clone() }),
-            commands: Arc::new(rest::ModelCommands { fails_smoke: self.fails_smoke.clone() }),
-            clock: Arc::new(rest::ModelClock { ms: Arc::clone(&self.clock_ms) }),
-            progress: Arc::new(rest::Silent),
+            source: Arc::new(parts::Kept { artifacts: self.artifacts.by_tag.clone() }),
+            prober: Arc::new(parts::ModelProber { hosts: self.hosts.clone() }),
+            commands: Arc::new(parts::ModelCommands { fails_smoke: self.fails_smoke.clone() }),
+            aftercare: Some(Arc::new(self.told.clone())),
+            clock: Arc::new(parts::ModelClock { ms: Arc::clone(&self.clock_ms) }),
+            progress: Arc::new(parts::Silent),
         };
         (world, process)
+    }
+
+    /// What flows are told of the configuration.
+    pub fn target(who: &str) -> Target {
+        Target {
+            break_glass: false,
+            service: service("/srv"),
+            environment: "test".parse().expect("an environment"),
+            who: who.to_owned(),
+            migrates: true,
+            smokes: true,
+            keep_releases: 4,
+        }
     }
 
     /// The same world, for another thread.
@@ -186,6 +194,7 @@ impl ModelSite {
             journals: self.journals.clone(),
             monitor: Arc::clone(&self.monitor),
             fails_smoke: self.fails_smoke.clone(),
+            told: self.told.clone(),
             clock_ms: Arc::clone(&self.clock_ms),
             processes: Arc::clone(&self.processes),
         }
@@ -253,6 +262,10 @@ impl Site for ModelSite {
 
     fn break_release(&mut self, name: &str, on: Option<&str>) {
         ModelSite::break_release(self, name, on);
+    }
+
+    fn told(&self) -> BTreeSet<RunId> {
+        lock(&self.told.runs).clone()
     }
 
     fn violations(&self) -> Vec<String> {

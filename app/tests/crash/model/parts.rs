@@ -1,33 +1,18 @@
 //! Source, prober, commands, clock and progress of the model.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use unship::ports::*;
+use unship_core::aftercare::Notice;
 use unship_core::protocol::InstanceState;
-use unship_core::release::{HostName, Release, Tag};
+use unship_core::release::{HostName, Release, RunId, Tag};
 use unship_core::time::Timestamp;
 
 use super::host::ModelHost;
-use super::{Artifacts, lock};
-
-pub struct ModelSource {
-    pub artifacts: &'static Artifacts,
-}
-
-#[async_trait]
-impl Source for ModelSource {
-    async fn build(&self, tag: &Tag, _: &dyn Progress) -> Result<Artifact, SourceError> {
-        let unknown = || SourceError { message: format!("no tag {tag}"), hint: None };
-        self.artifacts.by_tag.get(tag).cloned().ok_or_else(unknown)
-    }
-
-    async fn kept(&self, release: &Release) -> Result<Artifact, SourceError> {
-        self.build(&release.tag, &Silent).await
-    }
-}
+use super::lock;
 
 pub struct ModelProber {
     pub hosts: Vec<Arc<Mutex<ModelHost>>>,
@@ -65,7 +50,49 @@ impl ServiceCommands for ModelCommands {
     }
 }
 
+/// Artifacts in a list.
+pub struct Kept {
+    pub artifacts: BTreeMap<Tag, Artifact>,
+}
+
+#[async_trait]
+impl Source for Kept {
+    async fn build(&self, tag: &Tag, _: &dyn Progress) -> Result<Artifact, SourceError> {
+        let unknown = || SourceError { message: format!("no tag {tag}"), hint: None };
+        self.artifacts.get(tag).cloned().ok_or_else(unknown)
+    }
+
+    async fn kept(&self, release: &Release) -> Result<Artifact, SourceError> {
+        self.build(&release.tag, &Silent).await
+    }
+}
+
+/// Remembers what people were told; whoever is told twice notes it once.
+#[derive(Debug, Clone, Default)]
+pub struct Told {
+    pub runs: Arc<Mutex<BTreeSet<RunId>>>,
+}
+
+#[async_trait]
+impl Aftercare for Told {
+    async fn tell(&self, notice: &Notice) -> Result<(), CheckFailure> {
+        lock(&self.runs).insert(notice.run.clone());
+        Ok(())
+    }
+}
+
+/// Believes what hosts say.
+pub struct Trusting;
+
+#[async_trait]
+impl Prober for Trusting {
+    async fn probe(&self, _: &HostName, tag: &Tag) -> Result<String, CheckFailure> {
+        Ok(format!("it says {tag}"))
+    }
+}
+
 /// A clock that says another time at every look.
+#[derive(Clone)]
 pub struct ModelClock {
     pub ms: Arc<AtomicI64>,
 }
