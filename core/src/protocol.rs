@@ -315,6 +315,9 @@ pub struct HostState {
     pub disk_free_bytes: u64,
     /// Memory that can be had without swapping.
     pub memory_available_bytes: u64,
+    /// What is damaged on the host and was passed over, each in one sentence that names the file.
+    #[serde(default)]
+    pub troubles: Vec<String>,
 }
 
 /// A release on a host's disk.

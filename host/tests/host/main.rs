@@ -1,5 +1,6 @@
 //! The host crate as a whole: a real agent, a real child runner, real processes and sockets.
 
+mod damage;
 mod flip;
 mod runner;
 mod support;

@@ -127,6 +127,7 @@ impl ModelHost {
             quarantined: self.quarantined.clone(),
             disk_free_bytes: 1 << 40,
             memory_available_bytes: 1 << 34,
+            troubles: Vec::new(),
         }
     }
 

@@ -46,6 +46,7 @@ fn state(instances: Vec<Instance>, exits: Vec<InstanceExit>) -> HostState {
         quarantined: Vec::new(),
         disk_free_bytes: 0,
         memory_available_bytes: 0,
+        troubles: Vec::new(),
     }
 }
 
