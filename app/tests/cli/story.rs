@@ -61,11 +61,7 @@ fn a_ledger_that_is_gone_does_not_keep_anybody_from_rolling_back() {
         assert_eq!(site.unship(&["deploy", tag]).status, 0, "{tag}");
     }
     let ledger = site.path("ledger/ledger.sqlite");
-    let whole = fs_err::read(&ledger).expect("reads");
-    for name in ["ledger.sqlite-wal", "ledger.sqlite-shm"] {
-        let _ = fs_err::remove_file(site.path("ledger").join(name));
-    }
-    fs_err::write(&ledger, vec![7; 8192]).expect("writes");
+    let whole = site.break_ledger();
     let refused = site.unship(&["rollback", "--yes"]);
     assert_eq!(refused.status, 1);
     assert!(refused.stderr.contains("--break-glass"), "{}", refused.stderr);
@@ -78,4 +74,25 @@ fn a_ledger_that_is_gone_does_not_keep_anybody_from_rolling_back() {
     assert!(site.says(&["log"]).contains("rollback 1.5.0 -> 1.0.0"));
     assert_eq!(site.unship(&["quarantine", "check", "1.5.0"]).status, 6);
     assert_eq!(site.unship(&["ledger", "verify"]).status, 0);
+}
+
+#[test]
+fn a_run_that_was_interrupted_can_be_ended_without_the_ledger() {
+    let site = Site::new();
+    assert_eq!(site.unship(&["deploy", "1.0.0"]).status, 0);
+    site.interrupt(&["deploy", "1.4.0"]);
+    let whole = site.break_ledger();
+    for verb in ["resume", "abort"] {
+        let refused = site.unship(&[verb]);
+        assert_eq!(refused.status, 1);
+        assert!(refused.stderr.contains(&format!("`unship {verb} --break-glass`")), "{}", refused.stderr);
+    }
+    let busy = site.unship(&["rollback", "--break-glass", "--to", "1.0.0", "--yes"]);
+    assert_eq!(busy.status, 5, "{}", busy.stderr);
+    assert!(busy.stderr.contains("`unship resume --break-glass`"), "{}", busy.stderr);
+    let aborted = site.unship(&["abort", "--break-glass"]);
+    assert_eq!(aborted.status, 1, "{}", aborted.stderr);
+    assert_eq!(site.serves().as_deref(), Some("1.0.0"));
+    fs_err::write(site.path("ledger/ledger.sqlite"), whole).expect("writes");
+    assert!(site.says(&["log"]).contains("went back"));
 }
