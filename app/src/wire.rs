@@ -65,6 +65,13 @@ pub enum LedgerUse {
     BreakGlass,
 }
 
+impl LedgerUse {
+    /// What `--break-glass` means, given or not.
+    pub fn of(break_glass: bool) -> LedgerUse {
+        if break_glass { LedgerUse::BreakGlass } else { LedgerUse::Required }
+    }
+}
+
 /// A configuration with the environment that is acted on.
 #[derive(Debug, Clone)]
 pub struct Site {
