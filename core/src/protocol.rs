@@ -375,6 +375,11 @@ pub struct Instance {
     pub started_at: Timestamp,
     /// Microseconds from start to ready of the present process.
     pub ready_after_us: Option<u64>,
+    /// Whether the instance still has the unit's listening socket open, and so may still take new connections
+    /// off it: SIGTERM alone takes it from nobody. False for a unit without a listener. Where it cannot be
+    /// seen, true for one that drains: what is not known is not safe.
+    #[serde(default)]
+    pub listening: bool,
 }
 
 /// The end of an instance's process.

@@ -1,8 +1,9 @@
 //! What the host has and runs, read anew each time.
 
-use unship_core::protocol::HostState;
+use unship_core::protocol::{HostState, Instance, InstanceState};
 
 use super::{Agent, Failure, prove};
+use crate::supervise;
 
 impl Agent {
     /// Reads everything. What is damaged and is not needed to know the rest is passed over and named: one bad
@@ -14,7 +15,10 @@ impl Agent {
         for slot in view.slots {
             // A release that was altered, or removed by hand, while it runs: not proved is what is true.
             let proved = prove::proved(&mut self.store, &slot).unwrap_or(false);
-            instances.push(unship_core::protocol::Instance { proved, ..slot.instance });
+            let draining = slot.instance.state == InstanceState::Draining;
+            // Not to know is no matter where it serves anyway, and counts as taking connections where it must not.
+            let listening = supervise::listening(&slot).unwrap_or(draining);
+            instances.push(Instance { proved, listening, ..slot.instance });
         }
         let releases = self.store.list()?;
         let quarantined = self.store.quarantine_list(&releases.found);

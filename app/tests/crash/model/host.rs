@@ -115,6 +115,7 @@ impl ModelHost {
             restarts: 0,
             started_at: Timestamp(0),
             ready_after_us: None,
+            listening: false,
         });
         HostState {
             agent: "model".into(),

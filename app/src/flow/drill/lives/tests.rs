@@ -19,6 +19,7 @@ fn instance(tag: &str, pid: u32, state: InstanceState) -> Instance {
         restarts: 0,
         started_at: Timestamp(1_000),
         ready_after_us: None,
+        listening: false,
     }
 }
 
