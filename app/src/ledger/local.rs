@@ -424,14 +424,15 @@ fn mark_of(word: &str) -> Option<Mark> {
     MARK_WORDS.iter().find(|(_, known)| *known == word).map(|(mark, _)| *mark)
 }
 
-/// This process, so that it can be told apart from a later one with the same id: boot, id, start time.
+/// This process, so that it can be told apart from a later one with the same id: boot, id, start time, and the
+/// PID namespace in which it has that id.
 fn own_process() -> String {
     let id = std::process::id();
-    format!("{} {id} {}", boot(), start_time(id).unwrap_or_default())
+    format!("{} {id} {} {}", boot(), start_time(id).unwrap_or_default(), pid_namespace())
 }
 
-/// Whether the process is known to have ended. Of another boot or a machine without /proc nothing is known,
-/// but for a process of an earlier boot of this machine, which is gone.
+/// Whether the process is known to have ended. On a machine without /proc nothing is known, nor of a process in
+/// another container of this machine, which has ids of its own. One of an earlier boot is gone.
 fn process_is_gone(process: &str) -> bool {
     let mut words = process.split(' ');
     let (Some(boot_then), Some(id), Some(started)) = (words.next(), words.next(), words.next()) else {
@@ -441,7 +442,17 @@ fn process_is_gone(process: &str) -> bool {
     if boot_then.is_empty() || boot().is_empty() || started.is_empty() {
         return false;
     }
-    boot_then != boot() || start_time(id).as_deref() != Some(started)
+    if boot_then != boot() {
+        return true;
+    }
+    let (namespace, own) = (words.next().unwrap_or_default(), pid_namespace());
+    !own.is_empty() && namespace == own && start_time(id).as_deref() != Some(started)
+}
+
+/// The PID namespace of this process as `pid:[INODE]`; nothing where that cannot be told (namespaces(7)).
+fn pid_namespace() -> String {
+    let link = fs_err::read_link("/proc/self/ns/pid").unwrap_or_default();
+    link.display().to_string()
 }
 
 fn boot() -> String {
