@@ -86,10 +86,15 @@ impl Output {
             let _ = writeln!(stderr, "{HINT}hint:{HINT:#} {hint}");
         }
         if self.json {
-            let document = serde_json::json!({
-                "error": error.message(), "hints": error.hints(), "exit": error.status(),
-            });
-            let _ = writeln!(anstream::stdout(), "{document:#}");
+            self.error_document(error);
         }
+    }
+
+    /// An error and its hints as a document on standard output.
+    pub fn error_document(&mut self, error: &CliError) {
+        let document = serde_json::json!({
+            "error": error.message(), "hints": error.hints(), "exit": error.status(),
+        });
+        let _ = writeln!(anstream::stdout(), "{document:#}");
     }
 }
