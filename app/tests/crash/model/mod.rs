@@ -162,6 +162,7 @@ impl ModelSite {
                 who: format!("operator-{process}@desk"),
                 migrates: true,
                 smokes: true,
+                stateless: false,
                 keep_releases: 4,
             },
             hosts: hosts.collect(),
