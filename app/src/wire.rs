@@ -16,7 +16,7 @@ use unship_host::agent::HostPaths;
 
 use crate::aftercare::NoteFile;
 use crate::config::{Config, ConfigError, Environment};
-use crate::ledger::{BlindLedger, JournalFolder, LocalLedger};
+use crate::ledger::{BlindLedger, JournalFolder, LocalLedger, private_folder};
 use crate::placeholders::Placeholders;
 use crate::ports::{
     Aftercare, Clock, Host, JournalFailure, Ledger, LedgerError, Progress, Source, Target, World,
@@ -182,6 +182,8 @@ impl Site {
     /// Opens everything that flows act through.
     pub async fn world(&self, progress: Arc<dyn Progress>, ledger: LedgerUse) -> Result<World, WireError> {
         let folder = self.ledger_folder();
+        // Before the journals, which would make it for everybody to read. What needs it says that it is missing.
+        let _ = private_folder(&folder);
         let journals = self.journals(&folder.join("journal"), ledger, progress.as_ref())?;
         let ledger: Arc<dyn Ledger> = match ledger {
             LedgerUse::Required => Arc::new(LocalLedger::open(&folder.join("ledger.sqlite")).await?),

@@ -7,6 +7,7 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
 use super::CliError;
+use crate::plain::plain;
 
 /// When to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -81,9 +82,9 @@ impl Output {
     /// An error and its hints, on standard error; with `--json` as a document on standard output as well.
     pub fn error(&mut self, error: &CliError) {
         let mut stderr = anstream::stderr();
-        let _ = writeln!(stderr, "{BAD}error:{BAD:#} {}", error.message());
+        let _ = writeln!(stderr, "{BAD}error:{BAD:#} {}", plain(error.message()));
         for hint in error.hints() {
-            let _ = writeln!(stderr, "{HINT}hint:{HINT:#} {hint}");
+            let _ = writeln!(stderr, "{HINT}hint:{HINT:#} {}", plain(hint));
         }
         if self.json {
             self.error_document(error);

@@ -3,9 +3,11 @@
 //! The lease expires on SQLite's clock, not on the operator's idea of it. A holder on this machine whose
 //! process is gone loses it at once: nobody waits half a minute at 3 a.m. for the dead.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use fs_err::os::unix::fs::OpenOptionsExt;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -60,9 +62,12 @@ pub struct LocalLedger {
 impl LocalLedger {
     /// Opens the file, or makes it.
     pub async fn open(file: &Path) -> Result<LocalLedger, LedgerError> {
+        make_private(file).map_err(|error| LedgerError::Failed {
+            place: file.display().to_string(),
+            why: error.to_string(),
+        })?;
         let options = SqliteConnectOptions::new()
             .filename(file)
-            .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             // The run's own journal is what must survive a power cut; the ledger is merged from it.
             .synchronous(SqliteSynchronous::Normal)
@@ -213,6 +218,23 @@ impl LocalLedger {
         .await
         .map_err(|error| self.failed(&error))?;
         Ok(())
+    }
+}
+
+/// Makes a folder, where it is missing, for its owner alone.
+pub fn private_folder(folder: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Makes the folder and the file, where they are missing, for their owner alone: what commands said is in there.
+/// SQLite gives the files beside it the same mode. Nothing is changed that is there already.
+fn make_private(file: &Path) -> std::io::Result<()> {
+    if let Some(folder) = file.parent() {
+        private_folder(folder)?;
+    }
+    match fs_err::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -104,3 +104,20 @@ async fn a_newer_or_broken_file_is_named() {
     let broken = LocalLedger::open(&file).await.expect_err("broken");
     assert!(broken.to_string().contains("ledger.sqlite"), "{broken}");
 }
+
+#[tokio::test]
+async fn the_ledger_is_made_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let outer = tempfile::tempdir().expect("a folder");
+    let folder = outer.path().join("ledger");
+    let ledger = LocalLedger::open(&folder.join("ledger.sqlite")).await.expect("opens");
+    ledger.acquire(&holder("a")).await.expect("is free");
+    let mode = |path: &Path| fs_err::metadata(path).expect("is there").permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    let files: Vec<PathBuf> =
+        fs_err::read_dir(&folder).expect("reads").flatten().map(|file| file.path()).collect();
+    assert!(files.len() > 1, "the file and its log: {files:?}");
+    for file in files {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+}
