@@ -265,6 +265,8 @@ pub struct Target {
     pub migrates: bool,
     /// Whether there is a smoke command.
     pub smokes: bool,
+    /// Whether the service has no schema at all.
+    pub stateless: bool,
     /// How many releases to keep besides the current one and the one to go back to.
     pub keep_releases: usize,
 }

@@ -10,6 +10,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
+use crate::plain::plain;
+
 /// How much of the end of each stream is kept.
 const OUTPUT_BYTES_MAX: usize = 64 << 10;
 
@@ -190,14 +192,15 @@ impl Ended {
         String::from_utf8_lossy(&self.stdout).trim().to_owned()
     }
 
-    /// The last lines of standard error, or of standard output when that is empty, on one line.
+    /// The last lines of standard error, or of standard output when that is empty, on one line,
+    /// fit for a terminal.
     pub fn complaint(&self) -> String {
         let stream = if self.stderr.trim_ascii().is_empty() { &self.stdout } else { &self.stderr };
         let text = String::from_utf8_lossy(stream);
         let mut lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let cut = lines.len().saturating_sub(3);
         lines.drain(..cut);
-        if lines.is_empty() { "it said nothing".into() } else { lines.join(" | ") }
+        if lines.is_empty() { "it said nothing".into() } else { plain(&lines.join(" | ")) }
     }
 }
 

@@ -9,8 +9,10 @@ use unship_core::release::Release;
 
 use crate::config::{CommandLine, Database, Millis};
 use crate::placeholders::Placeholders;
+use crate::plain::plain;
 use crate::ports::{Artifact, CheckFailure, ServiceCommands, Source};
 use crate::process::Program;
+use crate::secrets::Secrets;
 
 /// Runs the configured commands on this machine.
 pub struct ConfiguredCommands {
@@ -64,18 +66,21 @@ impl ConfiguredCommands {
             .with("release", folder.display().to_string());
         let words = placeholders.fill_words(command.words());
         let shown = words.join(" ");
+        let variable = self.database_variable()?;
+        // What a command says goes to the screen and into the journal; some say where they connect to.
+        let secrets = Secrets::of_url(variable.values().next().map_or("", String::as_str));
         let program = Program::new(words, time_max.0)
             .with(&placeholders.fill_values(&self.environment))
-            .with(&self.database_variable()?);
+            .with(&variable);
         let failed = |why: String| CheckFailure {
-            message: format!("{what} of {release} failed: {why}"),
-            hint: Some(format!("run it yourself: {shown}")),
+            message: secrets.redact(&format!("{what} of {release} failed: {why}")),
+            hint: Some(secrets.redact(&format!("run it yourself: {shown}"))),
         };
         let ended = program.run().await.map_err(|error| failed(error.to_string()))?;
         if !ended.success {
             return Err(failed(format!("{}: {}", ended.status, ended.complaint())));
         }
-        Ok(ended.text().lines().last().unwrap_or_default().to_owned())
+        Ok(secrets.redact(&plain(ended.text().lines().last().unwrap_or_default())))
     }
 
     /// The URL is read when it is needed and kept nowhere.

@@ -213,6 +213,7 @@ impl Site {
                 who: who(),
                 migrates: migrate_up.is_some(),
                 smokes: smoke.is_some(),
+                stateless: config.service.stateless,
                 keep_releases: config.limits.keep_releases,
             },
             hosts,

@@ -10,6 +10,7 @@ use super::output::{BAD, DIM, GOOD, STRONG, WARN};
 use super::site::{self, SiteArgs};
 use super::{CliError, Output, exit, time_text};
 use crate::flow::RunReport;
+use crate::plain::plain;
 use crate::ports::World;
 use crate::wire::LedgerUse;
 
@@ -145,15 +146,17 @@ fn event_text(event: &Event, state: &State) -> String {
         Event::Started { epoch, .. } => format!("started, epoch {}", epoch.0),
         Event::Intent { step, attempt } => format!("to do: {}{}", title(step), attempt_text(attempt)),
         Event::Done { step, actions } => {
-            let what: Vec<&str> = actions.iter().map(|action| action.what.as_str()).collect();
+            let what: Vec<String> = actions.iter().map(|action| plain(&action.what)).collect();
             let what = if what.is_empty() { String::new() } else { format!(" ({})", what.join("; ")) };
             format!("{GOOD}done{GOOD:#}: {}{DIM}{what}{DIM:#}", title(step))
         }
-        Event::Failed { step, error, .. } => format!("{BAD}failed{BAD:#}: {}: {error}", title(step)),
-        Event::Turned { why } => format!("{WARN}turned round{WARN:#}, because of: {why}"),
+        Event::Failed { step, error, .. } => format!("{BAD}failed{BAD:#}: {}: {}", title(step), plain(error)),
+        Event::Turned { why } => format!("{WARN}turned round{WARN:#}, because of: {}", plain(why)),
         Event::UndoIntent { step, attempt } => format!("to undo: {}{}", title(step), attempt_text(attempt)),
         Event::Undone { step } => format!("undone: {}", title(step)),
-        Event::UndoFailed { step, error } => format!("{BAD}undo failed{BAD:#}: {}: {error}", title(step)),
+        Event::UndoFailed { step, error } => {
+            format!("{BAD}undo failed{BAD:#}: {}: {}", title(step), plain(error))
+        }
         Event::Marked { release, mark, why } => {
             let mark = match mark {
                 unship_core::history::Mark::Deployed => "deployed",
@@ -161,7 +164,7 @@ fn event_text(event: &Event, state: &State) -> String {
                 unship_core::history::Mark::Bad => "bad",
                 unship_core::history::Mark::Lifted => "unproven again",
             };
-            format!("{release} is {mark}: {why}")
+            format!("{release} is {mark}: {}", plain(why))
         }
         Event::Resumed { holder, epoch } => format!("resumed by {}, epoch {}", holder.who, epoch.0),
         Event::Paused => "stopped as asked".into(),

@@ -67,7 +67,10 @@ enum Command {
 
 /// Reads the arguments, runs the verb, prints what went wrong, and gives the exit status.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error),
+    };
     let mut output = Output::new(cli.color, cli.json);
     match run(cli.command, &mut output) {
         Ok(code) => code,
@@ -76,6 +79,28 @@ pub fn main() -> ExitCode {
             error.exit_code()
         }
     }
+}
+
+/// Prints help, the version or what is wrong with the arguments; the last with `--json` also as the document that
+/// every other error is.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    // Nobody is left to be told when this cannot be written.
+    let _ = error.print();
+    if error.exit_code() == 0 {
+        return ExitCode::SUCCESS;
+    }
+    let words = std::env::args_os().skip(1).take_while(|word| word != "--");
+    if words.into_iter().any(|word| word == "--json") {
+        let text = error.render().to_string();
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let message = lines.next().unwrap_or_default();
+        let mut usage = CliError::usage(message.strip_prefix("error: ").unwrap_or(message));
+        for line in lines {
+            usage = usage.hint(line);
+        }
+        Output::new(output::ColorChoice::Auto, true).error_document(&usage);
+    }
+    ExitCode::from(exit::USAGE)
 }
 
 /// Says why the child runner's shim did not become the command.

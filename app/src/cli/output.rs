@@ -7,6 +7,7 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
 use super::CliError;
+use crate::plain::plain;
 
 /// When to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -81,15 +82,20 @@ impl Output {
     /// An error and its hints, on standard error; with `--json` as a document on standard output as well.
     pub fn error(&mut self, error: &CliError) {
         let mut stderr = anstream::stderr();
-        let _ = writeln!(stderr, "{BAD}error:{BAD:#} {}", error.message());
+        let _ = writeln!(stderr, "{BAD}error:{BAD:#} {}", plain(error.message()));
         for hint in error.hints() {
-            let _ = writeln!(stderr, "{HINT}hint:{HINT:#} {hint}");
+            let _ = writeln!(stderr, "{HINT}hint:{HINT:#} {}", plain(hint));
         }
         if self.json {
-            let document = serde_json::json!({
-                "error": error.message(), "hints": error.hints(), "exit": error.status(),
-            });
-            let _ = writeln!(anstream::stdout(), "{document:#}");
+            self.error_document(error);
         }
+    }
+
+    /// An error and its hints as a document on standard output.
+    pub fn error_document(&mut self, error: &CliError) {
+        let document = serde_json::json!({
+            "error": error.message(), "hints": error.hints(), "exit": error.status(),
+        });
+        let _ = writeln!(anstream::stdout(), "{document:#}");
     }
 }

@@ -7,6 +7,7 @@ use unship_core::release::Tag;
 use super::site::{self, SiteArgs};
 use super::{CliError, Output, exit, time_text};
 use crate::flow::quarantine;
+use crate::plain::plain;
 use crate::wire::LedgerUse;
 
 /// Show or lift the quarantine of bad releases
@@ -78,7 +79,7 @@ fn list(args: &List, output: &mut Output) -> Result<ExitCode, CliError> {
         }
         for bad in bad {
             let since = bad.since.map_or_else(|| "on the hosts alone".into(), time_text);
-            output.line(format!("{}  {}, {since}", bad.release, bad.why));
+            output.line(format!("{}  {}, {since}", bad.release, plain(&bad.why)));
         }
         Ok(ExitCode::SUCCESS)
     })
@@ -106,7 +107,7 @@ fn lift(args: &Lift, output: &mut Output) -> Result<ExitCode, CliError> {
     site::block_on(async {
         let world = site::world(&site, LedgerUse::Required).await?;
         let release = quarantine::lift(&world, site::run_id()?, &tag, &args.reason).await?;
-        output.note(format!("{release} is unproven again: {}", args.reason));
+        output.note(format!("{release} is unproven again: {}", plain(&args.reason)));
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -12,6 +12,7 @@ use super::{CliError, Output, exit};
 use crate::flow::rollback::{Mode, Proposal, Request};
 use crate::flow::schema::Schema;
 use crate::flow::{self};
+use crate::plain::plain;
 use crate::wire::LedgerUse;
 
 /// Take the release that serves now back, to the newest known-good one
@@ -121,7 +122,11 @@ fn show(proposal: &Proposal, output: &mut Output) {
     output.note(format!("{} {}: {}", plan.service, plan.environment, plan.title()));
     output.note("");
     let mut failure = proposal.failure.iter();
-    output.note(format!("  failure   {}; {}", plan.reason, failure.next().map_or("", String::as_str)));
+    output.note(format!(
+        "  failure   {}; {}",
+        plain(&plan.reason),
+        failure.next().map_or("", String::as_str)
+    ));
     for line in failure {
         output.note(format!("            {line}"));
     }

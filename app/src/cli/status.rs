@@ -9,6 +9,7 @@ use super::output::{BAD, DIM, GOOD, STRONG, WARN};
 use super::site::{self, SiteArgs};
 use super::{CliError, Output, exit, time_text};
 use crate::flow::status::{HostStatus, Status, status};
+use crate::plain::plain;
 use crate::wire::LedgerUse;
 
 /// Show what every host serves, what is known of every release, and who runs what
@@ -59,7 +60,7 @@ fn lines(status: &Status) -> Vec<String> {
             "  {:<16} {style}{standing:<10}{style:#} {DIM}{}  {}, {since}{DIM:#}",
             record.release,
             record.release.digest.short(),
-            record.why
+            plain(&record.why)
         ));
     }
     lines.push(String::new());
@@ -89,7 +90,7 @@ fn host_lines(host: &HostStatus) -> Vec<String> {
     }];
     lines.extend(host.state.instances.iter().map(instance_line));
     for mark in &host.state.quarantined {
-        lines.push(format!("      quarantined  {:<12} {}", mark.release, mark.reason));
+        lines.push(format!("      quarantined  {:<12} {}", mark.release, plain(&mark.reason)));
     }
     lines
 }

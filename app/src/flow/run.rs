@@ -389,6 +389,7 @@ impl<'a> Run<'a> {
             epoch: self.state.epoch,
             step,
             number: attempt,
+            kind: self.state.plan.kind,
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Every step kind's do, check and undo. The match over [`Step`] has no catch-all, so a new kind cannot be
 //! forgotten here.
 
+use std::time::{Duration, Instant};
+
 use unship_core::capsule::Manifest;
-use unship_core::plan::{Step, Undo};
+use unship_core::plan::{RunKind, Step, Undo};
 use unship_core::protocol::{
-    Action, Desired, Envelope, Epoch, Flip, HostReply, HostRequest, PROTOCOL_VERSION, Serve, WRITE_BYTES_MAX,
+    Action, Desired, Envelope, Epoch, Flip, HostReply, HostRequest, HostState, InstanceState,
+    PROTOCOL_VERSION, Serve, WRITE_BYTES_MAX,
 };
 use unship_core::release::{HostName, Release, RunId};
 
@@ -43,6 +46,8 @@ pub(super) struct Attempt<'a> {
     pub epoch: Epoch,
     pub step: usize,
     pub number: u32,
+    /// What the run is for: how patient a proof is with what was there before.
+    pub kind: RunKind,
 }
 
 impl Attempt<'_> {
@@ -219,8 +224,69 @@ impl Attempt<'_> {
             let hint = Some("`unship status` shows every instance".into());
             StepError::with_hint(format!("{name} is not proved: {why}"), hint)
         })?;
-        Ok(said(outside.map_err(failure)?))
+        let answer = outside.map_err(failure)?;
+        self.alone(name, release, &state).await?;
+        Ok(said(answer))
     }
+
+    /// That nothing else takes new connections. A signal takes the listener from nobody: a release that
+    /// ignores it, or hangs, still has it open and goes on answering. Where that is so, many new connections
+    /// are opened at once and all must be the target's. A rollback ends what still answers after a moment; a
+    /// deploy gives the release before it the time that it has to finish.
+    async fn alone(&self, name: &HostName, release: &Release, state: &HostState) -> Result<(), StepError> {
+        let mut lingers = still_listening(state, release);
+        let began = Instant::now();
+        let patience = match self.kind {
+            RunKind::Rollback => LINGER_MAX,
+            RunKind::Deploy => Duration::from_millis(self.world.target.service.drain_ms_max) + LINGER_MAX,
+        };
+        let mut ended = false;
+        while let Some(other) = lingers {
+            let Err(why) = self.world.prober.all_answer(&release.tag, CONNECTIONS_SURE).await else {
+                return Ok(());
+            };
+            if began.elapsed() >= patience {
+                if ended {
+                    return Err(StepError::with_hint(
+                        format!("{name} is not proved: {other} was told to stop and still answers: {why}"),
+                        Some("`unship status` shows its process".into()),
+                    ));
+                }
+                ended = true;
+                self.end_at_once(name, release).await?;
+            } else {
+                tokio::time::sleep(LINGER_LOOK).await;
+            }
+            lingers = self.observe(name).await?.and_then(|state| still_listening(&state, release));
+        }
+        Ok(())
+    }
+
+    /// Has the host end what still finishes its requests.
+    async fn end_at_once(&self, name: &HostName, release: &Release) -> StepResult {
+        let mut service = self.world.target.service.clone();
+        service.drain_ms_max = 0;
+        let serve = Serve::Release { release: release.clone() };
+        let desired = Desired { service, serve, flip: Flip::Overlap };
+        self.order(name, HostRequest::Converge { desired: Box::new(desired) }).await
+    }
+}
+
+/// How long a release that was told to stop may go on answering new connections in a rollback.
+const LINGER_MAX: Duration = Duration::from_secs(2);
+const LINGER_LOOK: Duration = Duration::from_millis(50);
+
+/// New connections that must all reach the target. A release that takes every second one passes once in 4,096.
+const CONNECTIONS_SURE: usize = 12;
+
+/// An instance of another release that was told to stop and could still take new connections.
+fn still_listening(state: &HostState, release: &Release) -> Option<String> {
+    let other = state.instances.iter().find(|instance| {
+        instance.state == InstanceState::Draining
+            && instance.listening
+            && instance.release.digest != release.digest
+    })?;
+    Some(format!("{} of {}", other.unit, other.release))
 }
 
 fn said(what: String) -> Vec<Action> {

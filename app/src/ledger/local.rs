@@ -3,9 +3,11 @@
 //! The lease expires on SQLite's clock, not on the operator's idea of it. A holder on this machine whose
 //! process is gone loses it at once: nobody waits half a minute at 3 a.m. for the dead.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use fs_err::os::unix::fs::OpenOptionsExt;
 use rustix::fs::{Mode, OFlags};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -61,9 +63,12 @@ pub struct LocalLedger {
 impl LocalLedger {
     /// Opens the file, or makes it.
     pub async fn open(file: &Path) -> Result<LocalLedger, LedgerError> {
+        make_private(file).map_err(|error| LedgerError::Failed {
+            place: file.display().to_string(),
+            why: error.to_string(),
+        })?;
         let options = SqliteConnectOptions::new()
             .filename(file)
-            .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             // The run's own journal is what must survive a power cut; the ledger is merged from it.
             .synchronous(SqliteSynchronous::Normal)
@@ -237,6 +242,23 @@ fn why_not_writable(folder: &Path) -> Option<std::io::Error> {
         .and_then(|file| rustix::io::write(&file, &[0; 8192]))
         .map(|_| ());
     written.err().filter(|error| *error != rustix::io::Errno::OPNOTSUPP).map(Into::into)
+}
+
+/// Makes a folder, where it is missing, for its owner alone.
+pub fn private_folder(folder: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Makes the folder and the file, where they are missing, for their owner alone: what commands said is in there.
+/// SQLite gives the files beside it the same mode. Nothing is changed that is there already.
+fn make_private(file: &Path) -> std::io::Result<()> {
+    if let Some(folder) = file.parent() {
+        private_folder(folder)?;
+    }
+    match fs_err::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 async fn begin(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
@@ -447,14 +469,15 @@ fn mark_of(word: &str) -> Option<Mark> {
     MARK_WORDS.iter().find(|(_, known)| *known == word).map(|(mark, _)| *mark)
 }
 
-/// This process, so that it can be told apart from a later one with the same id: boot, id, start time.
+/// This process, so that it can be told apart from a later one with the same id: boot, id, start time, and the
+/// PID namespace in which it has that id.
 fn own_process() -> String {
     let id = std::process::id();
-    format!("{} {id} {}", boot(), start_time(id).unwrap_or_default())
+    format!("{} {id} {} {}", boot(), start_time(id).unwrap_or_default(), pid_namespace())
 }
 
-/// Whether the process is known to have ended. Of another boot or a machine without /proc nothing is known,
-/// but for a process of an earlier boot of this machine, which is gone.
+/// Whether the process is known to have ended. On a machine without /proc nothing is known, nor of a process in
+/// another container of this machine, which has ids of its own. One of an earlier boot is gone.
 fn process_is_gone(process: &str) -> bool {
     let mut words = process.split(' ');
     let (Some(boot_then), Some(id), Some(started)) = (words.next(), words.next(), words.next()) else {
@@ -464,7 +487,17 @@ fn process_is_gone(process: &str) -> bool {
     if boot_then.is_empty() || boot().is_empty() || started.is_empty() {
         return false;
     }
-    boot_then != boot() || start_time(id).as_deref() != Some(started)
+    if boot_then != boot() {
+        return true;
+    }
+    let (namespace, own) = (words.next().unwrap_or_default(), pid_namespace());
+    !own.is_empty() && namespace == own && start_time(id).as_deref() != Some(started)
+}
+
+/// The PID namespace of this process as `pid:[INODE]`; nothing where that cannot be told (namespaces(7)).
+fn pid_namespace() -> String {
+    let link = fs_err::read_link("/proc/self/ns/pid").unwrap_or_default();
+    link.display().to_string()
 }
 
 fn boot() -> String {

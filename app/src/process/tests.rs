@@ -12,6 +12,12 @@ async fn what_a_program_says_and_how_it_ends_is_kept() {
 }
 
 #[tokio::test]
+async fn what_a_program_draws_does_not_reach_the_screen() {
+    let program = Program::new(["sh", "-c", r"printf 'one\033[2Jtwo\033]0;title\007\n' >&2; exit 1"], 5_000);
+    assert_eq!(program.run().await.expect("runs").complaint(), "onetwo");
+}
+
+#[tokio::test]
 async fn a_program_that_floods_is_cut_and_one_that_hangs_is_killed_with_its_children() {
     let flood = Program::new(["sh", "-c", "yes | head -c 3000000; echo end"], 20_000);
     let ended = flood.run().await.expect("runs");

@@ -104,3 +104,33 @@ fn a_disk_that_fills_up_while_staging_leaves_everything_as_it_was() {
     assert_eq!(site.serves().as_deref(), Some("1.0.0"));
     assert_eq!(site.unship(&["deploy", "1.5.0"]).status, 0, "it works once there is room");
 }
+
+#[test]
+fn a_command_that_prints_the_database_url_tells_nobody() {
+    let more = r#"[database]
+url_file = "../url"
+[migrations]
+folder = "migrations"
+up = ["sh", "-c", "echo cannot reach $DATABASE_URL >&2; exit 1"]"#;
+    let site = Site::with(more);
+    fs_err::write(site.path("url"), "postgres://shop:hunter2@db/shop\n").expect("writes");
+    let said = site.says(&["deploy", "1.0.0"]);
+    assert!(said.contains("cannot reach [redacted]"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+    let mode = fs_err::metadata(site.path("ledger")).expect("is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    let mut folders = vec![site.path("ledger")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs_err::read_dir(folder).expect("reads").flatten() {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+                continue;
+            }
+            files += 1;
+            let bytes = fs_err::read(entry.path()).expect("reads");
+            assert!(!bytes.windows(7).any(|seven| seven == b"hunter2"), "{}", entry.path().display());
+        }
+    }
+    assert!(files > 1, "ledger and journal");
+}

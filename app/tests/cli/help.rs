@@ -43,6 +43,25 @@ fn a_wrong_verb_is_a_usage_error_and_the_right_one_is_offered() {
 }
 
 #[test]
+fn a_usage_error_is_a_document_too_where_one_is_expected() {
+    for words in [["rolback", "--json"], ["--json", "rollback"], ["deploy", "--json"]] {
+        let words: Vec<&str> = words.iter().copied().chain(["--no-such-option"]).collect();
+        let output = Command::new(env!("CARGO_BIN_EXE_unship")).args(&words).output().expect("unship runs");
+        assert_eq!(output.status.code(), Some(i32::from(exit::USAGE)), "{words:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: "), "{words:?}");
+        let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one document");
+        assert_eq!(document["exit"], exit::USAGE, "{document}");
+        assert!(document["error"].as_str().is_some_and(|text| !text.is_empty()), "{document}");
+        assert!(document["hints"].is_array(), "{document}");
+    }
+    for words in [["--json", "--help"], ["--json", "--version"]] {
+        let (status, text) = unship(&words);
+        assert_eq!(status, 0);
+        assert!(!text.contains("\"exit\""), "{text}");
+    }
+}
+
+#[test]
 fn completions_are_scripts() {
     for (shell, sign) in [("bash", "complete -F"), ("zsh", "#compdef unship"), ("fish", "complete -c unship")]
     {

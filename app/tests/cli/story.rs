@@ -135,3 +135,15 @@ fn a_mark_that_only_the_hosts_have_is_shown_and_can_be_lifted() {
     assert_eq!(site.unship(&["quarantine", "check", "1.5.0"]).status, 0);
     assert_eq!(site.unship(&["deploy", "1.5.0"]).status, 0);
 }
+
+#[test]
+fn a_service_without_a_schema_is_taken_back_though_the_whole_ledger_folder_is_gone() {
+    let site = Site::new();
+    for tag in ["1.0.0", "1.5.0"] {
+        assert_eq!(site.unship(&["deploy", tag]).status, 0, "{tag}");
+    }
+    fs_err::remove_dir_all(site.path("ledger")).expect("is removed");
+    let said = site.unship(&["rollback", "--break-glass", "--yes"]);
+    assert_eq!(said.status, 0, "{}", said.stderr);
+    assert_eq!(site.serves().as_deref(), Some("1.0.0"));
+}

@@ -43,14 +43,16 @@ async fn the_lease_of_a_process_that_is_gone_is_free_and_an_expired_one_too() {
     let started = start_time(1).unwrap_or_default();
     let set =
         |process: String| sqlx::query("update lease set process = ?").bind(process).execute(&ledger.pool);
-    set(format!("{} 1 {started}", boot())).await.expect("another process that lives");
+    set(format!("{} 1 {started} {}", boot(), pid_namespace())).await.expect("another process that lives");
     assert_eq!(
         ledger.renew(&holder("a").run).await,
         Err(LedgerError::Lost { run: holder("a").run }),
         "another process has gone on with the same run"
     );
     assert!(ledger.acquire(&holder("b")).await.is_err());
-    set(format!("{} 1 {started}0", boot())).await.expect("its id was given to another");
+    set(format!("{} 1 {started}0 pid:[1]", boot())).await.expect("it is in another container");
+    assert!(ledger.acquire(&holder("b")).await.is_err(), "ids there say nothing here");
+    set(format!("{} 1 {started}0 {}", boot(), pid_namespace())).await.expect("its id was given to another");
     ledger.acquire(&holder("b")).await.expect("the holder is gone");
     sqlx::query("update lease set expires = 0").execute(&ledger.pool).await.expect("expires");
     ledger.acquire(&holder("c")).await.expect("it expired");
@@ -101,4 +103,21 @@ async fn a_newer_or_broken_file_is_named() {
     fs_err::write(&file, [7; 8192]).expect("writes");
     let broken = LocalLedger::open(&file).await.expect_err("broken");
     assert!(broken.to_string().contains("ledger.sqlite"), "{broken}");
+}
+
+#[tokio::test]
+async fn the_ledger_is_made_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let outer = tempfile::tempdir().expect("a folder");
+    let folder = outer.path().join("ledger");
+    let ledger = LocalLedger::open(&folder.join("ledger.sqlite")).await.expect("opens");
+    ledger.acquire(&holder("a")).await.expect("is free");
+    let mode = |path: &Path| fs_err::metadata(path).expect("is there").permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    let files: Vec<PathBuf> =
+        fs_err::read_dir(&folder).expect("reads").flatten().map(|file| file.path()).collect();
+    assert!(files.len() > 1, "the file and its log: {files:?}");
+    for file in files {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
 }

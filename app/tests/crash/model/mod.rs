@@ -176,6 +176,7 @@ impl ModelSite {
     pub fn target(who: &str) -> Target {
         Target {
             break_glass: false,
+            stateless: false,
             service: service("/srv"),
             environment: "test".parse().expect("an environment"),
             who: who.to_owned(),
