@@ -117,8 +117,8 @@ up = ["sh", "-c", "echo cannot reach $DATABASE_URL >&2; exit 1"]"#;
     let said = site.says(&["deploy", "1.0.0"]);
     assert!(said.contains("cannot reach [redacted]"), "{said}");
     assert!(!said.contains("hunter2"), "{said}");
-    let mode = fs_err::metadata(site.path("ledger")).expect("is there").permissions().mode();
-    assert_eq!(mode & 0o777, 0o700);
+    let folder_mode = fs_err::metadata(site.path("ledger")).expect("is there").permissions().mode();
+    assert_eq!(folder_mode & 0o777, 0o700);
     let mut folders = vec![site.path("ledger")];
     let mut files = 0;
     while let Some(folder) = folders.pop() {
