@@ -24,6 +24,10 @@ const LOCK_LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// What the lock file may hold: the name of who has it.
 const LOCK_NOTE_BYTES_MAX: u64 = 512;
 
+/// What is written by hand in place of a damaged record, with a number for N.
+const MENDED: &str =
+    r#"{"epoch":N,"holder":{"run":"mended","who":"by-hand","since":0,"what":"mend the epoch"},"ended":true}"#;
+
 /// Why the epoch could not be compared, claimed or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum EpochError {
@@ -69,7 +73,7 @@ impl EpochError {
                 Some("wait for the other run, or see who it is with `unship lock show`".to_owned())
             }
             EpochError::Unreadable { path, .. } => Some(format!(
-                "make sure that no run is active, then remove `{}`; the next run claims the host again",
+                "do not remove it: the numbers would begin again at 1 and an old run could act. Make sure that no run is active, then write `{MENDED}` to `{}`, with a number in place of N that is 1 more than the highest in the other hosts' `epoch` files and in the runs' journals",
                 path.display()
             )),
             EpochError::Refused(Refusal::StaleEpoch { .. }) => {

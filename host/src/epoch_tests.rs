@@ -70,8 +70,14 @@ fn nothing_is_guessed_from_a_broken_file() {
         lock.claim(&run("a"), Epoch(1), &holder("a")).map(drop),
         lock.unclaim(&run("a"), Epoch(1)).map(drop),
     ] {
-        assert!(matches!(result, Err(EpochError::Unreadable { .. })), "{result:?}");
+        let Err(error @ EpochError::Unreadable { .. }) = result else { panic!("{result:?}") };
+        let hint = error.hint().expect("a hint");
+        assert!(hint.starts_with("do not remove it") && hint.contains(MENDED), "{hint}");
     }
+    // What the hint says to write is a record, and no older run can act after it.
+    fs_err::write(folder.path().join("epoch"), MENDED.replace('N', "7")).expect("mend");
+    assert!(matches!(refusal(lock.claim(&run("a"), Epoch(7), &holder("a"))), Refusal::StaleEpoch { .. }));
+    assert!(lock.claim(&run("a"), Epoch(8), &holder("a")).expect("a higher one"));
 }
 
 #[test]

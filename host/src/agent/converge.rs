@@ -298,6 +298,8 @@ impl Converging<'_> {
         Ok(())
     }
 
+    /// Tells instances to stop, and gives those that drain already no more time than that: none at all ends a
+    /// release that goes on taking connections.
     fn stop_where(&mut self, drain_ms_max: u64, of: impl Fn(&SlotView) -> bool) -> Result<(), Failure> {
         let stop: Vec<_> = self.view.slots.iter().filter(|slot| !slot.asked && of(slot)).cloned().collect();
         for slot in stop {
@@ -305,16 +307,25 @@ impl Converging<'_> {
             let failing = slot.instance.state == InstanceState::Restarting;
             self.stop(slot.slot, drain_ms_max, if failing { "failing" } else { "draining" })?;
         }
+        let shorten: Vec<_> = self
+            .view
+            .slots
+            .iter()
+            .filter(|slot| of(slot) && slot.kill_in_ms.is_some_and(|left| left > drain_ms_max))
+            .cloned()
+            .collect();
+        for slot in shorten {
+            let began = Instant::now();
+            self.view = self.agent.runner.stop(slot.slot, drain_ms_max)?;
+            let name = format!("{}@{}", slot.instance.unit, slot.instance.release);
+            self.did(began, format!("shorten the drain of {name} to {drain_ms_max} ms"));
+        }
         Ok(())
     }
 
-    /// Tells instances to stop, gives those that drain already no more time than that, and waits until all
-    /// are gone; the runner kills what does not go.
+    /// Stops instances and waits until all are gone; the runner kills what does not go.
     fn end_where(&mut self, drain_ms_max: u64, of: impl Fn(&SlotView) -> bool) -> Result<(), Failure> {
         let leaving: Vec<_> = self.view.slots.iter().filter(|slot| of(slot)).cloned().collect();
-        for slot in leaving.iter().filter(|slot| slot.asked) {
-            self.view = self.agent.runner.stop(slot.slot, drain_ms_max)?;
-        }
         self.stop_where(drain_ms_max, &of)?;
         let began = Instant::now();
         let deadline = began + Duration::from_millis(drain_ms_max) + KILL_LIMIT;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use unship_core::protocol::InstanceExit;
 
 use super::wire::{Answer, Ask, StartOrder, View, WAIT_MS_MAX};
-use super::{SuperviseError, check_runtime, socket_path};
+use super::{PID_FILE, SuperviseError, check_runtime, socket_path};
 use crate::paths::HostPaths;
 
 /// How long the child runner may take to answer what needs no waiting.
@@ -41,6 +41,13 @@ impl Client {
             match error.kind() {
                 io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof => {
                     SuperviseError::NotRunning { socket, why }
+                }
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                    let file = socket.with_file_name(PID_FILE);
+                    let pid = fs_err::read_to_string(file).unwrap_or_default().trim().to_owned();
+                    let pid = if pid.parse::<u32>().is_ok() { pid } else { "PID".to_owned() };
+                    let waited_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+                    SuperviseError::Silent { socket, pid, waited_ms }
                 }
                 _ => SuperviseError::BadAnswer { socket, why },
             }

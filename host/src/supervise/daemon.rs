@@ -2,8 +2,9 @@
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -20,7 +21,7 @@ use super::spawn::check_unit;
 use super::standby::Standby;
 use super::state::{State, StateFile};
 use super::wire::{ListenerView, View};
-use super::{SuperviseError, SuperviseOptions, log, proc};
+use super::{PID_FILE, SuperviseError, SuperviseOptions, log, proc};
 use crate::paths::HostPaths;
 use crate::store::Store;
 
@@ -81,8 +82,7 @@ impl Daemon {
         }
         let runtime = &paths.runtime;
         for folder in [runtime.clone(), runtime.join("n"), runtime.join("log")] {
-            fs_err::create_dir_all(&folder)?;
-            fs_err::set_permissions(&folder, PermissionsExt::from_mode(0o700))?;
+            own_folder(&folder)?;
         }
         // Opened first and held to the end, so that descriptor 3 is taken: instances get their socket there,
         // and nothing that std opens for a spawn may lie in its way.
@@ -305,9 +305,40 @@ impl Daemon {
     }
 }
 
+/// Makes a folder that is only this user's, or sees that the one that is there is: who can write to it can put
+/// a socket or a state of their own there. The mode of a folder that is there already is not touched, it may be
+/// one that others need.
+fn own_folder(folder: &Path) -> Result<(), SuperviseError> {
+    if let Some(parent) = folder.parent() {
+        fs_err::create_dir_all(parent)?;
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    match builder.mode(0o700).create(folder) {
+        Ok(()) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => {
+            return Err(io::Error::new(error.kind(), format!("`{}`: {error}", folder.display())).into());
+        }
+    }
+    let foreign = |rule| Err(SuperviseError::ForeignRuntime { path: folder.to_owned(), rule });
+    let me = rustix::process::geteuid().as_raw();
+    let found = fs_err::metadata(folder)?;
+    if !found.is_dir() {
+        return foreign("is no folder");
+    }
+    // A link of another user could be made to point elsewhere later.
+    if found.uid() != me || fs_err::symlink_metadata(folder)?.uid() != me {
+        return foreign("belongs to another user");
+    }
+    if found.mode() & 0o022 != 0 {
+        return foreign("can be written to by others");
+    }
+    Ok(())
+}
+
 /// Takes the runtime folder for this process.
 fn take_lock(paths: &HostPaths) -> Result<fs_err::File, SuperviseError> {
-    let path = paths.runtime.join("supervise.pid");
+    let path = paths.runtime.join(PID_FILE);
     let mut options = fs_err::OpenOptions::new();
     let mut file = options.read(true).write(true).create(true).truncate(false).open(&path)?;
     let began = Instant::now();

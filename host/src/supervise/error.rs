@@ -18,6 +18,14 @@ pub enum SuperviseError {
         /// The limit.
         limit: usize,
     },
+    /// A folder that is there and is not this user's alone.
+    #[error("the runtime folder `{}` {rule}", .path.display())]
+    ForeignRuntime {
+        /// The folder.
+        path: PathBuf,
+        /// The rule that it breaks.
+        rule: &'static str,
+    },
     /// Another child runner has the folder.
     #[error("a child runner has `{}` already: process {pid}", .runtime.display())]
     Running {
@@ -33,6 +41,16 @@ pub enum SuperviseError {
         socket: PathBuf,
         /// What the system said.
         why: String,
+    },
+    /// The child runner took the question and says nothing.
+    #[error("the child runner at `{}` does not answer (waited {waited_ms} ms)", .socket.display())]
+    Silent {
+        /// Its socket.
+        socket: PathBuf,
+        /// Its process id, as its file says.
+        pid: String,
+        /// How long was waited.
+        waited_ms: u64,
     },
     /// The child runner answers, and not in time or not sensibly.
     #[error("the child runner at `{}` does not answer as it should: {why}", .socket.display())]
@@ -99,9 +117,16 @@ impl SuperviseError {
             SuperviseError::RuntimePath { .. } => {
                 Some("choose a shorter runtime folder, for example one below `/run` or `/tmp`".to_owned())
             }
+            SuperviseError::ForeignRuntime { path, .. } => Some(format!(
+                "name a folder that is not there yet, it is made for this user alone; or, if it is this service's own, look at `ls -ld {0}` and take the right from others with `chmod go-w {0}`",
+                path.display()
+            )),
             SuperviseError::Running { pid, .. } => {
                 Some(format!("use the one that runs, or end it and all that it runs with `kill {pid}`"))
             }
+            SuperviseError::Silent { pid, .. } => Some(format!(
+                "is it stopped? `ps -o pid,stat,args -p {pid}` shows `T` then, and `kill -CONT {pid}` lets it go on"
+            )),
             SuperviseError::NotRunning { .. } => {
                 Some("start it with `unship supervise`; it adopts instances that still serve".to_owned())
             }

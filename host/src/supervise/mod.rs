@@ -85,6 +85,9 @@ fn check_runtime(runtime: &Path) -> Result<(), SuperviseError> {
     Ok(())
 }
 
+/// The file in the runtime folder that is locked by the child runner and names its process.
+const PID_FILE: &str = "supervise.pid";
+
 fn socket_path(runtime: &Path) -> PathBuf {
     runtime.join("supervise.sock")
 }

@@ -258,6 +258,13 @@ impl Slot {
             files: self.order.files.clone(),
             program: self.order.program(),
             asked: self.draining(),
+            kill_in_ms: match self.phase {
+                Phase::Draining { kill_at, killed: false, .. } => {
+                    let left = kill_at.saturating_duration_since(Instant::now()).as_millis();
+                    Some(u64::try_from(left).unwrap_or(u64::MAX))
+                }
+                _ => None,
+            },
             log: self.log.clone(),
             log_from: self.log_from,
         }

@@ -138,6 +138,8 @@ pub(crate) struct SlotView {
     pub(crate) program: PathBuf,
     /// Whether it was told to stop.
     pub(crate) asked: bool,
+    /// Milliseconds until what is left of it is killed; none unless it was told to stop, and none after that.
+    pub(crate) kill_in_ms: Option<u64>,
     /// Its log.
     pub(crate) log: PathBuf,
     /// Where in the log its present process begins.

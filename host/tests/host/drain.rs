@@ -1,4 +1,6 @@
-//! What a release that does not leave the listener is seen as.
+//! What a release that does not leave the listener is seen as, and how it is ended.
+
+use std::time::{Duration, Instant};
 
 use unship_core::protocol::*;
 
@@ -59,4 +61,25 @@ fn who_has_left_the_listener_is_seen() {
 #[test]
 fn a_listener_that_only_a_child_still_has_is_seen() {
     assert!(draining_after("sleep 600 &"), "the background process inherited descriptor 3");
+}
+
+#[test]
+fn a_smaller_drain_ends_who_goes_on() {
+    let mut host = Host::with(|spec| spec.drain_ms_max = 4_000);
+    let good = host.publish("v1.0.0", &[]);
+    let deaf = host.publish("v1.1.0", &["--deaf"]);
+    host.flip(&deaf);
+    let began = Instant::now();
+    host.flip(&good);
+    assert_eq!(host.flip(&good), ["verify v1.0.0"], "the same drain changes nothing");
+    assert_eq!(draining(&host.observe()).release, deaf);
+
+    host.spec.drain_ms_max = 0;
+    let actions = host.flip(&good);
+    assert_eq!(actions, ["verify v1.0.0", "shorten the drain of web@v1.1.0 to 0 ms"]);
+    let state = host.wait_alone(&good);
+    assert!(began.elapsed() < Duration::from_millis(3_500), "it did not wait for the first limit");
+    assert_eq!((state.exits[0].status, state.exits[0].asked), (-9, true));
+    assert_eq!(host.version(), "v1.0.0");
+    assert_eq!(host.flip(&good), ["verify v1.0.0"]);
 }

@@ -194,6 +194,40 @@ fn a_too_long_folder_is_a_clear_error() {
     assert!(error.hint().expect("a hint").contains("shorter"), "{error}");
 }
 
+#[test]
+fn a_runtime_folder_of_others_is_refused_and_left_as_it_is() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut host = Host::new();
+    let mode_of =
+        |path: &std::path::Path| std::fs::metadata(path).expect("folder").permissions().mode() & 0o7777;
+    assert_eq!(mode_of(&host.paths.runtime), 0o700, "one that it makes is its own");
+    host.end_runner();
+    let (own, shared) = (0o755, 0o1777);
+    std::fs::set_permissions(&host.paths.runtime, PermissionsExt::from_mode(own)).expect("mode");
+    host.start_runner();
+    assert_eq!(mode_of(&host.paths.runtime), own, "one that is there keeps its mode");
+    host.end_runner();
+    std::fs::set_permissions(&host.paths.runtime, PermissionsExt::from_mode(shared)).expect("mode");
+    let refused = host.spawn_runner(Stdio::piped()).wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("can be written to by others"), "{said}");
+    assert_eq!(mode_of(&host.paths.runtime), shared);
+}
+
+#[test]
+fn a_stopped_runner_is_named() {
+    let mut host = Host::new();
+    let pid = std::fs::read_to_string(host.paths.runtime.join("supervise.pid")).expect("pid file");
+    let raw = rustix::process::Pid::from_raw(pid.trim().parse().expect("pid")).expect("pid");
+    rustix::process::kill_process(raw, rustix::process::Signal::STOP).expect("stop");
+    let reply = host.ask(HostRequest::Observe);
+    rustix::process::kill_process(raw, rustix::process::Signal::CONT).expect("go on");
+    let HostReply::Failed { error, hint, .. } = reply else { panic!("it answered: {reply:#?}") };
+    assert!(error.contains("does not answer (waited 5000 ms)"), "{error}");
+    assert!(hint.is_some_and(|hint| hint.contains(&format!("`kill -CONT {}`", pid.trim()))));
+    host.observe();
+}
+
 /// Processes of this host's instances, whoever knows them.
 fn pids_of(host: &Host) -> std::collections::BTreeSet<u32> {
     let mark = format!("NOTIFY_SOCKET={}/", host.paths.runtime.display());
