@@ -1,7 +1,7 @@
 use super::*;
 
 fn file(path: &str, text: &str) -> MigrationFile {
-    MigrationFile { path: path.to_owned(), bytes: text.as_bytes().to_vec() }
+    MigrationFile::new(path, text)
 }
 
 fn files(of: &[(&str, &str)]) -> Vec<MigrationFile> {
