@@ -9,8 +9,8 @@ use super::about::{
 use super::file::{in_batches, unreadable};
 use super::note::note;
 use super::{
-    Down, Ignored, Migration, MigrationFile, MigrationSet, ReadError, Remark, Script, Tool, Unreadable, Version,
-    Wrap,
+    Down, Ignored, Migration, MigrationFile, MigrationSet, ReadError, Remark, Script, Tool, Unreadable,
+    Version, Wrap,
 };
 
 pub(super) const ABOUT: About = About {

@@ -11,7 +11,9 @@ use super::about::{
 };
 use super::file::whole;
 use super::note::note;
-use super::{Down, Ignored, Migration, MigrationFile, MigrationSet, ReadError, Remark, Script, Tool, Version, Wrap};
+use super::{
+    Down, Ignored, Migration, MigrationFile, MigrationSet, ReadError, Remark, Script, Tool, Version, Wrap,
+};
 
 pub(super) const ABOUT: About = About {
     tool: Tool::Diesel,
@@ -131,7 +133,12 @@ fn migration(id: String, folder: Folder, remarks: &mut Vec<Remark>) -> Result<Mi
         None => Wrap::Transaction,
         Some(file) => wrap_of(file, remarks),
     };
-    let up = script(up, wrap, "diesel refuses an up.sql of zero bytes when it reads migrations from files", remarks);
+    let up = script(
+        up,
+        wrap,
+        "diesel refuses an up.sql of zero bytes when it reads migrations from files",
+        remarks,
+    );
     let down = match folder.down {
         None => Down::Missing,
         Some(file) => {

@@ -64,7 +64,9 @@ impl MigrationFile {
 
 /// Why a file of `bytes` bytes is not read.
 pub fn too_long(bytes: u64) -> String {
-    format!("it has {bytes} bytes, more than the limit of {FILE_BYTES_MAX}; load bulk data outside of migrations")
+    format!(
+        "it has {bytes} bytes, more than the limit of {FILE_BYTES_MAX}; load bulk data outside of migrations"
+    )
 }
 
 /// A script that nobody can send, with the digest of what is known of its file.

@@ -13,8 +13,8 @@ use super::about::{
 use super::file::{in_batches, unreadable};
 use super::note::{Note, note};
 use super::{
-    Down, Ignored, Migration, MigrationFile, MigrationSet, ReadError, Remark, Script, Tool, Unreadable, Version,
-    Wrap,
+    Down, Ignored, Migration, MigrationFile, MigrationSet, ReadError, Remark, Script, Tool, Unreadable,
+    Version, Wrap,
 };
 
 /// Longest line that goose's scanner takes, in bytes (`scanBufSize`).
@@ -377,7 +377,8 @@ impl Machine {
     fn finish(mut self, last_line: u32, length: usize) -> Result<Parsed, Unreadable> {
         match self.state {
             State::Start => {
-                let why = "it has no `-- +goose Up` line, so goose refuses it; put one before the first statement";
+                let why =
+                    "it has no `-- +goose Up` line, so goose refuses it; put one before the first statement";
                 return Err(Unreadable { line: None, why: why.to_owned() });
             }
             State::Body(_) => return Err(malformed(last_line, "`-- +goose StatementEnd` is missing")),
