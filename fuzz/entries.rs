@@ -33,7 +33,7 @@ fn files(data: &[u8]) -> Vec<MigrationFile> {
         .map(|part| {
             let end = part.iter().position(|byte| *byte == b'\n').unwrap_or(part.len());
             let path = String::from_utf8_lossy(&part[..end]).into_owned();
-            MigrationFile { path, bytes: part.get(end + 1..).unwrap_or_default().to_vec() }
+            MigrationFile::new(path, part.get(end + 1..).unwrap_or_default())
         })
         .collect()
 }

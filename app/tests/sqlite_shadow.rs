@@ -19,9 +19,8 @@ fn shadow(step_ms_max: u64) -> SqliteShadow {
 fn migrations(tool: Tool, steps: &[(&str, &str)]) -> Vec<Migration> {
     let mut files = Vec::new();
     for (number, (up, down)) in (1..).zip(steps) {
-        files.push(MigrationFile { path: format!("{number:04}_s.up.sql"), bytes: up.as_bytes().to_vec() });
-        files
-            .push(MigrationFile { path: format!("{number:04}_s.down.sql"), bytes: down.as_bytes().to_vec() });
+        files.push(MigrationFile::new(format!("{number:04}_s.up.sql"), *up));
+        files.push(MigrationFile::new(format!("{number:04}_s.down.sql"), *down));
     }
     read(tool, files).expect("right").migrations
 }

@@ -8,7 +8,7 @@ mod text;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use unship_core::tools::{self, MigrationSet, Tool};
+use unship_core::tools::{self, MigrationSet, Remark, Tool};
 use unship_core::verdict::Verdict;
 
 use super::site::block_on;
@@ -131,10 +131,11 @@ async fn check(args: &Args, is_quiet: bool) -> Result<CheckReport, CliError> {
 impl Args {
     async fn plan(&self) -> Result<(CheckPlan, Tool), CliError> {
         let Some(span) = &self.span else {
-            let folder = self.migrations.clone();
-            let project = if folder.is_some() { PathBuf::from("/") } else { PathBuf::from(".") };
-            let folder = folder.map(|folder| std::path::absolute(&folder).unwrap_or(folder));
-            let set = self.read(&Source::Disk { project, folder }).await?;
+            // Project files may stand above the current folder, so a folder that is named is one of the machine.
+            let project = if self.migrations.is_some() { "/" } else { "." };
+            let folder =
+                self.migrations.as_ref().map(|folder| std::path::absolute(folder).unwrap_or(folder.clone()));
+            let set = self.read(&Source::Disk { project: PathBuf::from(project), folder }).await?;
             return Ok((check::plan(&set), set.tool));
         };
         let span = parse_span(span)?;
@@ -153,15 +154,39 @@ impl Args {
     }
 
     async fn read(&self, source: &Source) -> Result<MigrationSet, CliError> {
-        let gathered: Gathered = migrations::gather(source).await?;
+        let gathered: Gathered = migrations::gather(source).await.map_err(|error| self.as_written(error))?;
         let Some(tool) = migrations::tool_of(&gathered, self.tool) else {
-            let error = CliError::usage(format!("cannot tell whose migrations `{}` are", gathered.folder));
+            let folder = match &self.migrations {
+                Some(folder) => folder.display().to_string(),
+                None => gathered.folder,
+            };
+            let error = CliError::usage(format!("cannot tell whose migrations `{folder}` are"));
             return Err(match gathered.detection.hint() {
                 Some(hint) => error.hint(hint),
                 None => error,
             });
         };
-        tools::read(tool, gathered.files).map_err(|error| CliError::usage(error.to_string()))
+        let mut set = tools::read(tool, gathered.files)
+            .map_err(|error| CliError::usage(error.to_string()).hint(error.hint()))?;
+        let skipped = gathered.skipped.into_iter();
+        set.remarks.extend(
+            skipped.map(|file| Remark { path: file.path, text: format!("passed over: {}", file.reason) }),
+        );
+        Ok(set)
+    }
+
+    /// With the folder named as on the command line.
+    fn as_written(&self, error: GatherError) -> GatherError {
+        let Some(folder) = &self.migrations else { return error };
+        let GatherError::Io { path, source } = error else { return error };
+        let rest =
+            std::path::absolute(folder).ok().and_then(|full| Some(path.strip_prefix(full).ok()?.to_owned()));
+        let path = match rest {
+            Some(rest) if rest.as_os_str().is_empty() => folder.clone(),
+            Some(rest) => folder.join(rest),
+            None => path,
+        };
+        GatherError::Io { path, source }
     }
 
     /// The folder as git names it: `--migrations`, or that of `unship.toml` if there is one.

@@ -1,7 +1,8 @@
 //! A service's migrations, from a folder on disk or from a commit, without touching the work tree.
 //!
 //! Everything read is bounded: number of files, size of each, size of all, depth of folders, time of git.
-//! What is passed over (links that lead out, submodules) is named.
+//! What is passed over (links that lead out, submodules) is named. A file that is too long, or that cannot be
+//! read, is handed over as one: its step gets that for an answer, and the others theirs.
 
 mod disk;
 mod git;
@@ -10,13 +11,16 @@ mod places;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use unship_core::tools::{Detection, FILE_BYTES_MAX, FILES_MAX, MigrationFile, Tool, detect_in};
+use unship_core::tools::{Detection, FILE_BYTES_MAX, FILES_MAX, MigrationFile, Tool, detect_in, too_long};
 
 /// Most bytes of all files of a folder together.
 pub const TOTAL_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Deepest folder below the migrations folder that is looked into.
 pub const DEPTH_MAX: usize = 4;
+
+/// How much of a file is read that is not read as a whole, in bytes: enough to tell the tool by.
+const HEAD_BYTES: u64 = 64 * 1024;
 
 /// Largest project file (`Cargo.toml`, `go.mod`) that is looked at, in bytes.
 const PROJECT_BYTES_MAX: usize = 1024 * 1024;
@@ -67,7 +71,7 @@ impl Gathered {
 /// Why migrations could not be gathered.
 #[derive(Debug, thiserror::Error)]
 pub enum GatherError {
-    #[error("`{}` cannot be read", .path.display())]
+    #[error("`{}` cannot be read: {}", .path.display(), .source.kind())]
     Io {
         path: PathBuf,
         #[source]
@@ -81,10 +85,8 @@ pub enum GatherError {
     NotAFolder { folder: String, place: String },
     #[error("{what} has {found} {unit}, more than the limit of {max}")]
     TooMuch { what: String, found: u64, max: u64, unit: &'static str },
-    #[error("the name of a file in `{folder}` is not valid UTF-8: `{shown}`")]
-    BadName { folder: String, shown: String },
-    #[error("`{path}` is a git-lfs pointer, not the file itself")]
-    LfsPointer { path: String },
+    #[error("the name of the folder `{shown}` is not valid UTF-8")]
+    BadName { shown: String },
     #[error("git could not be run")]
     NoGit {
         #[source]
@@ -107,7 +109,6 @@ impl GatherError {
                 let first = folders.first().map(String::as_str).unwrap_or_default();
                 Some(format!("name one, for example `--migrations {first}`"))
             }
-            GatherError::LfsPointer { .. } => Some("run `git lfs pull`".to_owned()),
             GatherError::NoCommit { .. } => {
                 Some("run `git fetch --tags`; a shallow clone has no older tags".to_owned())
             }
@@ -141,12 +142,12 @@ fn is_read(path: &str) -> bool {
     is_sql || name == "metadata.toml" || name.contains(".up.") || name.contains(".down.")
 }
 
-/// Refuses a git-lfs pointer where SQL is expected: it would read as a short file with no statements.
-fn refuse_pointer(path: &str, bytes: &[u8]) -> Result<(), GatherError> {
-    if bytes.starts_with(b"version https://git-lfs.github.com/spec/") {
-        return Err(GatherError::LfsPointer { path: path.to_owned() });
-    }
-    Ok(())
+/// A file that was read as a whole. A git-lfs pointer is not the file: it would be sent as SQL.
+fn read_whole(path: String, bytes: Vec<u8>) -> MigrationFile {
+    let is_pointer = bytes.starts_with(b"version https://git-lfs.github.com/spec/");
+    let unread =
+        is_pointer.then(|| "it is a git-lfs pointer, not the file itself; run `git lfs pull`".to_owned());
+    MigrationFile { path, bytes, unread }
 }
 
 /// Counts what has been read against the limits.
@@ -157,23 +158,25 @@ struct Budget {
 }
 
 impl Budget {
-    /// One more file of `bytes` bytes at `path`.
-    fn take(&mut self, folder: &str, path: &str, bytes: u64) -> Result<(), GatherError> {
-        let too_much = |what: String, found: u64, max: usize, unit| {
-            Err(GatherError::TooMuch { what, found, max: max as u64, unit })
-        };
-        if bytes > FILE_BYTES_MAX as u64 {
-            return too_much(format!("`{path}`"), bytes, FILE_BYTES_MAX, "bytes");
-        }
+    /// One more file of `bytes` bytes. Why it is not to be read as a whole, if so.
+    fn take(&mut self, folder: &str, bytes: u64) -> Result<Option<String>, GatherError> {
         self.files += 1;
-        self.bytes = self.bytes.saturating_add(usize::try_from(bytes).unwrap_or(usize::MAX));
         if self.files > FILES_MAX {
-            return too_much(format!("`{folder}`"), self.files as u64, FILES_MAX, "files");
+            let (found, max) = (self.files as u64, FILES_MAX as u64);
+            return Err(GatherError::TooMuch { what: format!("`{folder}`"), found, max, unit: "files" });
         }
-        if self.bytes > TOTAL_BYTES_MAX {
-            return too_much(format!("`{folder}`"), self.bytes as u64, TOTAL_BYTES_MAX, "bytes");
+        if bytes > FILE_BYTES_MAX as u64 {
+            return Ok(Some(too_long(bytes)));
         }
-        Ok(())
+        let total = self.bytes.saturating_add(usize::try_from(bytes).unwrap_or(usize::MAX));
+        if total > TOTAL_BYTES_MAX {
+            return Ok(Some(format!(
+                "with it the folder has more than the limit of {TOTAL_BYTES_MAX} bytes; load bulk data outside \
+                 of migrations"
+            )));
+        }
+        self.bytes = total;
+        Ok(None)
     }
 }
 

@@ -17,7 +17,7 @@ fn every_fixture_gets_its_classes() {
     for entry in std::fs::read_dir(folder).expect("the fixtures") {
         let entry = entry.expect("an entry");
         let path = entry.file_name().to_string_lossy().into_owned();
-        files.push(MigrationFile { path, bytes: std::fs::read(entry.path()).expect("a file") });
+        files.push(MigrationFile::new(path, std::fs::read(entry.path()).expect("a file")));
     }
     let set = tools::read(Tool::GolangMigrate, files).expect("migrations");
     let report = check(&set);

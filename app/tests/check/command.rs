@@ -138,6 +138,55 @@ fn a_folder_is_judged_without_git_and_without_configuration() {
     assert!(report["steps"][1]["ms"].is_number());
 }
 
+/// Files that no server could be sent, among good ones: every step has its answer, and the good ones theirs.
+#[test]
+fn files_that_cannot_be_read_are_steps_that_say_so() {
+    if !has_postgres() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let big = format!("-- {}\nCREATE TABLE big (a int);\n", "x".repeat(20 << 20));
+    write(
+        folder.path(),
+        &[
+            ("m/1_users.up.sql", "CREATE TABLE users (id bigint PRIMARY KEY);\n"),
+            ("m/1_users.down.sql", "DROP TABLE users;\n"),
+            ("m/3_bio.up.sql", "ALTER TABLE users ADD COLUMN bio text;\n"),
+            ("m/5_big.up.sql", &big),
+            ("m/5_big.down.sql", "DROP TABLE big;\n"),
+            ("m/7_follows.up.sql", "ALTER TABLE latin ADD COLUMN b int;\n"),
+            ("m/8_last.up.sql", "ALTER TABLE users ADD COLUMN last text;\n"),
+            ("m/8_last.down.sql", "ALTER TABLE users DROP COLUMN last;\n"),
+        ],
+    );
+    let bytes = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).expect("a file");
+    bytes("m/2_latin.up.sql", b"-- caf\xe9\nCREATE TABLE latin (a int);\n");
+    bytes("m/3_bio.down.sql", b"-- \xe9\nALTER TABLE users DROP COLUMN bio;\n");
+    bytes("m/4_nul.up.sql", b"CREATE TABLE n (a int);\n\0");
+    let huge = std::fs::File::create(folder.path().join("m/6_huge.up.sql")).expect("a file");
+    huge.set_len(100 << 20).expect("a hole");
+    let check = ["check", "--all", "--migrations", "m", "--tool", "golang-migrate"];
+    insta::assert_snapshot!("unreadable_text", said(&unship(folder.path(), &check)));
+}
+
+#[test]
+fn a_folder_is_named_as_on_the_command_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), &[("m/1_a.up.sql", "SELECT 1;"), ("m/1_a.down.sql", "")]);
+    let full = folder.path().join("m").to_string_lossy().into_owned();
+    let error = |named: &str| {
+        let output = unship(folder.path(), &["check", "--all", "--migrations", named]);
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    for named in ["m", "./m", &full] {
+        assert!(error(named).contains(&format!("migrations `{named}` are")), "{}", error(named));
+    }
+    for named in ["none", "/none/here", "m/1_a.up.sql"] {
+        assert!(error(named).contains(&format!("`{named}` cannot be read: ")), "{}", error(named));
+    }
+}
+
 #[test]
 fn a_rule_is_explained_and_an_unknown_one_is_an_error() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -36,9 +36,8 @@ pub fn plain(steps: &[(&str, &str, &str)]) -> MigrationSet {
 pub fn set(tool: Tool, steps: &[(&str, &str, &str)]) -> MigrationSet {
     let mut files = Vec::new();
     for (place, (name, up, down)) in steps.iter().enumerate() {
-        let file = |direction: &str, text: &str| MigrationFile {
-            path: format!("{:04}_{name}.{direction}.sql", place + 1),
-            bytes: text.as_bytes().to_vec(),
+        let file = |direction: &str, text: &str| {
+            MigrationFile::new(format!("{:04}_{name}.{direction}.sql", place + 1), text)
         };
         files.push(file("up", up));
         if !down.is_empty() {

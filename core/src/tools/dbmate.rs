@@ -6,9 +6,12 @@
 use super::about::{
     About, Bind, BootRule, Checksum, Column, LockRule, RowWrite, Rows, Trap, VersionTable, When,
 };
-use super::file::in_batches;
+use super::file::{in_batches, unreadable};
 use super::note::note;
-use super::{Down, Ignored, Migration, MigrationFile, MigrationSet, ReadError, Remark, Tool, Version, Wrap};
+use super::{
+    Down, Ignored, Migration, MigrationFile, MigrationSet, ReadError, Remark, Script, Tool, Unreadable,
+    Version, Wrap,
+};
 
 pub(super) const ABOUT: About = About {
     tool: Tool::Dbmate,
@@ -136,9 +139,26 @@ fn blocks(text: &str) -> Vec<Block> {
 
 fn migration(file: MigrationFile, digits: usize, remarks: &mut Vec<Remark>) -> Result<Migration, ReadError> {
     let file_name = file.file_name().to_owned();
-    let (path, text) = file.into_text()?;
+    let id = file_name.strip_suffix(".sql").unwrap_or(&file_name).to_owned();
+    let version = &file_name[..digits];
+    // dbmate reads a file when its turn comes, both ways at once: the migrations before it have run.
+    let unread = |up: Script| Migration {
+        tool: Tool::Dbmate,
+        version: Version::text(version, version, &file_name),
+        name: name_in(&id, digits),
+        id: id.clone(),
+        compatible_note: None,
+        down: Down::Script(up.clone()),
+        up,
+    };
+    let (path, text) = match file.into_text() {
+        Ok(text) => text,
+        Err(script) => return Ok(unread(*script)),
+    };
     let blocks = blocks(&text);
-    check_order(&path, &text, &blocks)?;
+    if let Err(why) = check_order(&text, &blocks) {
+        return Ok(unread(unreadable(path, text.as_bytes(), why)));
+    }
     let note = note(&path, &text)?;
     let mut remark = |what: &str| remarks.push(Remark { path: path.clone(), text: what.to_owned() });
     let of = |mark: Mark| blocks.iter().filter(move |block| block.mark == mark);
@@ -162,13 +182,13 @@ fn migration(file: MigrationFile, digits: usize, remarks: &mut Vec<Remark>) -> R
         remark("has no `-- migrate:down` line, and dbmate 2.35 refuses to run the file");
         Down::Missing
     };
-    let Some(up) = script(Mark::Up) else { return Err(missing_up(&path)) };
-    let id = file_name.strip_suffix(".sql").unwrap_or(&file_name).to_owned();
-    let version = &file_name[..digits];
+    let Some(up) = script(Mark::Up) else {
+        return Ok(unread(unreadable(path, text.as_bytes(), missing_up())));
+    };
     Ok(Migration {
         tool: Tool::Dbmate,
         version: Version::text(version, version, &file_name),
-        name: id[digits..].trim_start_matches(['_', '-', '.']).to_owned(),
+        name: name_in(&id, digits),
         id,
         compatible_note: note,
         up,
@@ -176,17 +196,21 @@ fn migration(file: MigrationFile, digits: usize, remarks: &mut Vec<Remark>) -> R
     })
 }
 
-fn missing_up(path: &str) -> ReadError {
-    ReadError::MissingMarker { tool: Tool::Dbmate, path: path.to_owned(), marker: "-- migrate:up" }
+fn name_in(id: &str, digits: usize) -> String {
+    id[digits..].trim_start_matches(['_', '-', '.']).to_owned()
+}
+
+fn missing_up() -> Unreadable {
+    let why = "it has no `-- migrate:up` line, so dbmate refuses it; put one before the first statement";
+    Unreadable { line: None, why: why.to_owned() }
 }
 
 /// What dbmate itself refuses: something before the first mark, and marks in the wrong order.
-fn check_order(path: &str, text: &str, blocks: &[Block]) -> Result<(), ReadError> {
+fn check_order(text: &str, blocks: &[Block]) -> Result<(), Unreadable> {
     let Some(first_up) = blocks.iter().find(|block| block.mark == Mark::Up) else {
-        return Err(missing_up(path));
+        return Err(missing_up());
     };
-    let malformed =
-        |line: u32, what: &str| ReadError::Malformed { path: path.to_owned(), line, what: what.to_owned() };
+    let malformed = |line: u32, why: &str| Unreadable { line: Some(line), why: why.to_owned() };
     for (line, number) in text[..first_up.start].lines().zip(1_u32..) {
         let line = line.trim();
         if !line.is_empty() && !line.starts_with("--") {

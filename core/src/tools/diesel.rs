@@ -11,7 +11,9 @@ use super::about::{
 };
 use super::file::whole;
 use super::note::note;
-use super::{Down, Ignored, Migration, MigrationFile, MigrationSet, ReadError, Remark, Tool, Version, Wrap};
+use super::{
+    Down, Ignored, Migration, MigrationFile, MigrationSet, ReadError, Remark, Script, Tool, Version, Wrap,
+};
 
 pub(super) const ABOUT: About = About {
     tool: Tool::Diesel,
@@ -129,23 +131,19 @@ fn migration(id: String, folder: Folder, remarks: &mut Vec<Remark>) -> Result<Mi
     };
     let wrap = match folder.metadata {
         None => Wrap::Transaction,
-        Some(file) => wrap_of(file, remarks)?,
+        Some(file) => wrap_of(file, remarks),
     };
-    let (path, text) = up.into_text()?;
-    if text.is_empty() {
-        let text = "diesel refuses an up.sql of zero bytes when it reads migrations from files";
-        remarks.push(Remark { path: path.clone(), text: text.to_owned() });
-    }
-    let up = whole(path, 1, text, wrap);
+    let up = script(
+        up,
+        wrap,
+        "diesel refuses an up.sql of zero bytes when it reads migrations from files",
+        remarks,
+    );
     let down = match folder.down {
         None => Down::Missing,
         Some(file) => {
-            let (path, text) = file.into_text()?;
-            if text.is_empty() {
-                let text = "diesel refuses a down.sql of zero bytes when it reads migrations from files";
-                remarks.push(Remark { path: path.clone(), text: text.to_owned() });
-            }
-            Down::of(whole(path, 1, text, wrap))
+            let empty = "diesel refuses a down.sql of zero bytes when it reads migrations from files";
+            Down::of(script(file, wrap, empty, remarks))
         }
     };
     if id == INITIAL_SETUP {
@@ -165,31 +163,51 @@ fn migration(id: String, folder: Folder, remarks: &mut Vec<Remark>) -> Result<Mi
     })
 }
 
+/// One direction; `empty` is what to say of a file of zero bytes.
+fn script(file: MigrationFile, wrap: Wrap, empty: &str, remarks: &mut Vec<Remark>) -> Script {
+    let (path, text) = match file.into_text() {
+        Ok(text) => text,
+        Err(script) => return *script,
+    };
+    if text.is_empty() {
+        remarks.push(Remark { path: path.clone(), text: empty.to_owned() });
+    }
+    whole(path, 1, text, wrap)
+}
+
 /// Whether a migration with this metadata.toml runs in a transaction. As diesel reads it: a file that is not
 /// valid counts as absent, and a valid one that does not say so means no.
-fn wrap_of(file: MigrationFile, remarks: &mut Vec<Remark>) -> Result<Wrap, ReadError> {
-    let (path, text) = file.into_text()?;
+fn wrap_of(file: MigrationFile, remarks: &mut Vec<Remark>) -> Wrap {
+    let (path, text) = match file.into_text() {
+        Ok(text) => text,
+        Err(script) => {
+            let why = script.unreadable.map(|unreadable| unreadable.why).unwrap_or_default();
+            let text = format!("{why}; as it is, diesel goes on as if it were not there");
+            remarks.push(Remark { path: script.path, text });
+            return Wrap::Transaction;
+        }
+    };
     let table: toml::Table = match text.parse() {
         Ok(table) => table,
         Err(error) => {
             let text =
                 format!("not valid TOML, so diesel goes on as if it were not there: {}", error.message());
             remarks.push(Remark { path, text });
-            return Ok(Wrap::Transaction);
+            return Wrap::Transaction;
         }
     };
     match table.get("run_in_transaction") {
-        Some(toml::Value::Boolean(true)) => Ok(Wrap::Transaction),
-        Some(toml::Value::Boolean(false)) => Ok(Wrap::None),
+        Some(toml::Value::Boolean(true)) => Wrap::Transaction,
+        Some(toml::Value::Boolean(false)) => Wrap::None,
         Some(_) => {
             let text = "`run_in_transaction` is neither true nor false, so diesel ignores the file";
             remarks.push(Remark { path, text: text.to_owned() });
-            Ok(Wrap::Transaction)
+            Wrap::Transaction
         }
         None => {
             let text = "does not say `run_in_transaction`, and diesel takes that for false";
             remarks.push(Remark { path, text: text.to_owned() });
-            Ok(Wrap::None)
+            Wrap::None
         }
     }
 }

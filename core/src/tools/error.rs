@@ -7,20 +7,12 @@ use super::{Migration, Tool};
 /// Why a folder cannot be read as one tool's migrations. Paths are relative to the migrations folder.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    #[error("`{path}` is not valid UTF-8 (line {line})")]
-    NotUtf8 { path: String, line: u32 },
-    #[error("`{path}` holds a NUL byte (line {line}), which no database accepts in SQL")]
-    NulByte { path: String, line: u32 },
-    #[error("`{path}` has {bytes} bytes, more than the limit of {bytes_max}")]
-    TooBig { path: String, bytes: usize, bytes_max: usize },
     #[error("the folder has {files} files, more than the limit of {files_max}")]
     TooMany { files: usize, files_max: usize },
     #[error("`{first}` and `{second}` have the same version `{version}`")]
     DuplicateVersion { version: String, first: String, second: String },
     #[error("{tool} refuses the name of `{path}`: {rule}")]
     BadName { tool: Tool, path: String, rule: &'static str },
-    #[error("`{path}` has no `{marker}` line, so {tool} refuses it")]
-    MissingMarker { tool: Tool, path: String, marker: &'static str },
     #[error("`{path}` line {line}: {what}")]
     Malformed { path: String, line: u32, what: String },
 }
@@ -29,12 +21,7 @@ impl ReadError {
     /// The file to look at, if it is one file.
     pub fn path(&self) -> Option<&str> {
         match self {
-            ReadError::NotUtf8 { path, .. }
-            | ReadError::NulByte { path, .. }
-            | ReadError::TooBig { path, .. }
-            | ReadError::BadName { path, .. }
-            | ReadError::MissingMarker { path, .. }
-            | ReadError::Malformed { path, .. } => Some(path),
+            ReadError::BadName { path, .. } | ReadError::Malformed { path, .. } => Some(path),
             ReadError::DuplicateVersion { second, .. } => Some(second),
             ReadError::TooMany { .. } => None,
         }
@@ -43,9 +30,7 @@ impl ReadError {
     /// The line to look at, from 1, if there is one.
     pub fn line(&self) -> Option<u32> {
         match self {
-            ReadError::NotUtf8 { line, .. }
-            | ReadError::NulByte { line, .. }
-            | ReadError::Malformed { line, .. } => Some(*line),
+            ReadError::Malformed { line, .. } => Some(*line),
             _ => None,
         }
     }
@@ -53,18 +38,10 @@ impl ReadError {
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
-            ReadError::NotUtf8 { .. } => "save the file as UTF-8".to_owned(),
-            ReadError::NulByte { .. } => {
-                "save the file as UTF-8 without NUL bytes; UTF-16 from an editor looks like this".to_owned()
-            }
-            ReadError::TooBig { .. } => "load bulk data outside of migrations".to_owned(),
             ReadError::TooMany { .. } => "name the folder that holds only migrations".to_owned(),
             ReadError::DuplicateVersion { .. } => "give one of them a new version".to_owned(),
             ReadError::BadName { .. } => {
                 "rename the file, or move it out of the migrations folder".to_owned()
-            }
-            ReadError::MissingMarker { marker, .. } => {
-                format!("put the line `{marker}` before the first statement")
             }
             ReadError::Malformed { .. } => "correct the line".to_owned(),
         }

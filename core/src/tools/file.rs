@@ -1,6 +1,6 @@
 //! What every reader does with a file before it looks for its own marks.
 
-use super::{Digest, ReadError, Script, Wrap};
+use super::{Digest, ReadError, Script, Unreadable, Wrap};
 use crate::sql;
 
 /// Largest file that is read, in bytes. The largest real migration seen was 5 MB of seed data.
@@ -13,10 +13,18 @@ pub const FILES_MAX: usize = 50_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationFile {
     pub path: String,
+    /// All of the file; with `unread`, only what tells it apart from another version of it.
     pub bytes: Vec<u8>,
+    /// Why the caller did not read the whole file, if so. Its step is answered with that.
+    pub unread: Option<String>,
 }
 
 impl MigrationFile {
+    /// A file that was read as a whole.
+    pub fn new(path: impl Into<String>, bytes: impl Into<Vec<u8>>) -> MigrationFile {
+        MigrationFile { path: path.into(), bytes: bytes.into(), unread: None }
+    }
+
     /// The last part of the path.
     pub(super) fn file_name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or(&self.path)
@@ -27,22 +35,52 @@ impl MigrationFile {
         !self.path.contains('/')
     }
 
-    /// The text, if it is text that a database could be sent.
-    pub(super) fn into_text(self) -> Result<(String, String), ReadError> {
-        let path = self.path;
+    /// Path and text, if it is text that a database could be sent; otherwise a script that says why not.
+    pub(super) fn into_text(self) -> Result<(String, String), Box<Script>> {
+        let refuse = |path: String, bytes: &[u8], line: Option<u32>, why: String| {
+            Err(Box::new(unreadable(path, bytes, Unreadable { line, why })))
+        };
+        if let Some(why) = self.unread {
+            return refuse(self.path, &self.bytes, None, why);
+        }
         if self.bytes.len() > FILE_BYTES_MAX {
-            return Err(ReadError::TooBig { path, bytes: self.bytes.len(), bytes_max: FILE_BYTES_MAX });
+            return refuse(self.path, &self.bytes, None, too_long(self.bytes.len() as u64));
         }
         if let Some(at) = self.bytes.iter().position(|byte| *byte == 0) {
-            return Err(ReadError::NulByte { path, line: line_of(&self.bytes, at) });
+            let why = "there is a NUL byte in it, which no database accepts in SQL; save it as UTF-8 without \
+                       (UTF-16 from an editor looks like this)";
+            return refuse(self.path, &self.bytes, Some(line_of(&self.bytes, at)), why.to_owned());
         }
         match String::from_utf8(self.bytes) {
-            Ok(text) => Ok((path, text)),
+            Ok(text) => Ok((self.path, text)),
             Err(error) => {
-                let at = error.utf8_error().valid_up_to();
-                Err(ReadError::NotUtf8 { path, line: line_of(error.as_bytes(), at) })
+                let line = line_of(error.as_bytes(), error.utf8_error().valid_up_to());
+                let why = "it is not valid UTF-8; save it as UTF-8";
+                refuse(self.path, error.as_bytes(), Some(line), why.to_owned())
             }
         }
+    }
+}
+
+/// Why a file of `bytes` bytes is not read.
+pub fn too_long(bytes: u64) -> String {
+    format!(
+        "it has {bytes} bytes, more than the limit of {FILE_BYTES_MAX}; load bulk data outside of migrations"
+    )
+}
+
+/// A script that nobody can send, with the digest of what is known of its file.
+pub(super) fn unreadable(path: String, bytes: &[u8], why: Unreadable) -> Script {
+    Script {
+        path,
+        first_line: 1,
+        sql: String::new(),
+        wrap: Wrap::Transaction,
+        digest: Digest::of(bytes),
+        batches: Vec::new(),
+        batch_lines: Vec::new(),
+        environment: Vec::new(),
+        unreadable: Some(why),
     }
 }
 
@@ -69,6 +107,7 @@ pub(super) fn whole(path: String, first_line: u32, sql: String, wrap: Wrap) -> S
         batches: if blank { Vec::new() } else { vec![sql.clone()] },
         batch_lines: if blank { Vec::new() } else { vec![first_line] },
         environment: Vec::new(),
+        unreadable: None,
         sql,
     }
 }
@@ -90,6 +129,7 @@ pub(super) fn in_batches(
         batches,
         batch_lines,
         environment: Vec::new(),
+        unreadable: None,
         sql,
     }
 }

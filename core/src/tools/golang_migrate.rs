@@ -139,7 +139,7 @@ pub(super) fn read(files: Vec<MigrationFile>) -> Result<MigrationSet, ReadError>
         let Some(named) = up.as_ref().or(down.as_ref()) else { continue };
         let (name, written) = (named.title.clone(), named.written.clone());
         let up = if let Some(half) = up {
-            script(half.file)?
+            script(half.file)
         } else {
             let path = down.as_ref().map(|half| half.file.path.clone()).unwrap_or_default();
             let text = "there is no up file; golang-migrate counts it as applied without running anything";
@@ -147,7 +147,7 @@ pub(super) fn read(files: Vec<MigrationFile>) -> Result<MigrationSet, ReadError>
             whole(path, 1, String::new(), Wrap::None)
         };
         let down = match down {
-            Some(half) => Down::of(script(half.file)?),
+            Some(half) => Down::of(script(half.file)),
             None => Down::Missing,
         };
         migrations.push(Migration {
@@ -163,7 +163,9 @@ pub(super) fn read(files: Vec<MigrationFile>) -> Result<MigrationSet, ReadError>
     Ok(MigrationSet { tool: Tool::GolangMigrate, migrations, ignored, remarks })
 }
 
-fn script(file: MigrationFile) -> Result<Script, ReadError> {
-    let (path, text) = file.into_text()?;
-    Ok(whole(path, 1, text, Wrap::None))
+fn script(file: MigrationFile) -> Script {
+    match file.into_text() {
+        Ok((path, text)) => whole(path, 1, text, Wrap::None),
+        Err(script) => *script,
+    }
 }

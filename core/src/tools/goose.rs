@@ -10,10 +10,11 @@ use std::collections::BTreeSet;
 use super::about::{
     About, Bind, BootRule, Checksum, Column, LockRule, RowWrite, Rows, Trap, VersionTable, When,
 };
-use super::file::in_batches;
-use super::note::note;
+use super::file::{in_batches, unreadable};
+use super::note::{Note, note};
 use super::{
-    Down, Ignored, Migration, MigrationFile, MigrationSet, ReadError, Remark, Script, Tool, Version, Wrap,
+    Down, Ignored, Migration, MigrationFile, MigrationSet, ReadError, Remark, Script, Tool, Unreadable,
+    Version, Wrap,
 };
 
 /// Longest line that goose's scanner takes, in bytes (`scanBufSize`).
@@ -129,31 +130,49 @@ fn migration(
     remarks: &mut Vec<Remark>,
 ) -> Result<Migration, ReadError> {
     let written = file.file_name().split('_').next().unwrap_or_default().to_owned();
-    let (path, text) = file.into_text()?;
-    let up = parse(&path, &text, Direction::Up)?;
-    let down = parse(&path, &text, Direction::Down)?;
+    let migration = |up: Script, down: Down, compatible_note: Option<Note>| Migration {
+        tool: Tool::Goose,
+        id: format!("{written}_{name}"),
+        version: Version::number(i128::from(version), &written),
+        name: name.clone(),
+        compatible_note,
+        up,
+        down,
+    };
+    let (path, text) = match file.into_text() {
+        Ok(text) => text,
+        Err(script) => return Ok(migration((*script).clone(), Down::Script(*script), None)),
+    };
+    let compatible_note = note(&path, &text)?;
+    // goose reads a file when its turn comes, for one direction: what runs before it has run.
+    let refused = |why: Unreadable| unreadable(path.clone(), text.as_bytes(), why);
+    let down = match parse(&text, Direction::Down) {
+        Ok(down) => down,
+        Err(why) => {
+            let up = match parse(&text, Direction::Up) {
+                Ok(up) => script(&path, &text, up),
+                Err(why) => refused(why),
+            };
+            return Ok(migration(up, Down::Script(refused(why)), compatible_note));
+        }
+    };
     if down.section.is_none() {
         let text = "there is no Down section; `goose down` takes the version row away and changes nothing";
         remarks.push(Remark { path: path.clone(), text: text.to_owned() });
     }
-    let wrap = if up.transaction { Wrap::Transaction } else { Wrap::None };
-    let compatible_note = note(&path, &text)?;
-    let down_script = match down.section {
+    let down = match down.section {
         None => Down::Missing,
-        Some(_) => Down::of(script(&path, &text, down, wrap)),
+        Some(_) => Down::of(script(&path, &text, down)),
     };
-    Ok(Migration {
-        tool: Tool::Goose,
-        id: format!("{written}_{name}"),
-        version: Version::number(i128::from(version), &written),
-        name,
-        compatible_note,
-        up: script(&path, &text, up, wrap),
-        down: down_script,
-    })
+    let up = match parse(&text, Direction::Up) {
+        Ok(up) => script(&path, &text, up),
+        Err(why) => refused(why),
+    };
+    Ok(migration(up, down, compatible_note))
 }
 
-fn script(path: &str, text: &str, parsed: Parsed, wrap: Wrap) -> Script {
+fn script(path: &str, text: &str, parsed: Parsed) -> Script {
+    let wrap = if parsed.transaction { Wrap::Transaction } else { Wrap::None };
     let (first_line, span) = parsed.section.unwrap_or((1, 0..0));
     let mut script = in_batches(path.to_owned(), first_line, text[span].to_owned(), wrap, parsed.statements);
     script.environment = parsed.environment.into_iter().collect();
@@ -187,9 +206,8 @@ struct Parsed {
 
 /// Reads one direction of a file. goose reads a file once for each direction with the same machine, and so
 /// what it accepts and refuses is what this accepts and refuses.
-fn parse(path: &str, text: &str, direction: Direction) -> Result<Parsed, ReadError> {
+fn parse(text: &str, direction: Direction) -> Result<Parsed, Unreadable> {
     let mut machine = Machine {
-        path,
         direction,
         state: State::Start,
         substitute: false,
@@ -205,15 +223,14 @@ fn parse(path: &str, text: &str, direction: Direction) -> Result<Parsed, ReadErr
         at += raw.len();
         let line = raw.strip_suffix('\n').map_or(raw, |line| line.strip_suffix('\r').unwrap_or(line));
         if line.len() >= LINE_BYTES_MAX {
-            return Err(machine.malformed(line_number, "the line is longer than goose can read (4 MiB)"));
+            return Err(malformed(line_number, "the line is longer than goose can read (4 MiB)"));
         }
         machine.line(line_number, line, start..at)?;
     }
     machine.finish(line_number.max(1), text.len())
 }
 
-struct Machine<'a> {
-    path: &'a str,
+struct Machine {
     direction: Direction,
     state: State,
     substitute: bool,
@@ -222,12 +239,12 @@ struct Machine<'a> {
     parsed: Parsed,
 }
 
-impl Machine<'_> {
-    fn malformed(&self, line: u32, what: &str) -> ReadError {
-        ReadError::Malformed { path: self.path.to_owned(), line, what: what.to_owned() }
-    }
+fn malformed(line: u32, why: &str) -> Unreadable {
+    Unreadable { line: Some(line), why: why.to_owned() }
+}
 
-    fn line(&mut self, number: u32, line: &str, span: std::ops::Range<usize>) -> Result<(), ReadError> {
+impl Machine {
+    fn line(&mut self, number: u32, line: &str, span: std::ops::Range<usize>) -> Result<(), Unreadable> {
         let trimmed = line.trim();
         if self.state == State::Start && trimmed.is_empty() {
             return Ok(());
@@ -240,7 +257,7 @@ impl Machine<'_> {
         }
         let here = match self.state {
             State::Start => {
-                return Err(self.malformed(number, "nothing may stand before the `-- +goose Up` line"));
+                return Err(malformed(number, "nothing may stand before the `-- +goose Up` line"));
             }
             State::In(direction) | State::Body(direction) | State::Ended(direction) => direction,
         };
@@ -283,22 +300,22 @@ impl Machine<'_> {
         number: u32,
         line: &str,
         span: std::ops::Range<usize>,
-    ) -> Result<bool, ReadError> {
+    ) -> Result<bool, Unreadable> {
         if line.starts_with([' ', '\t']) {
-            return Err(self.malformed(number, "a `+goose` line must not be indented"));
+            return Err(malformed(number, "a `+goose` line must not be indented"));
         }
         let word = line.replace("--", "").replacen("+goose", "", 1);
         let word = word.trim();
         let is = |name: &str| word.eq_ignore_ascii_case(name);
         if is("Up") {
             if self.state != State::Start {
-                return Err(self.malformed(number, "a second `-- +goose Up`"));
+                return Err(malformed(number, "a second `-- +goose Up`"));
             }
             self.state = State::In(Direction::Up);
             self.open_section(Direction::Up, number, span.end);
         } else if is("Down") {
             if !matches!(self.state, State::In(Direction::Up) | State::Ended(Direction::Up)) {
-                return Err(self.malformed(number, "`-- +goose Down` must follow the `-- +goose Up` section"));
+                return Err(malformed(number, "`-- +goose Down` must follow the `-- +goose Up` section"));
             }
             self.unfinished(number)?;
             self.close_section(Direction::Up, span.start);
@@ -308,7 +325,7 @@ impl Machine<'_> {
             self.state = match self.state {
                 State::In(direction) | State::Ended(direction) => State::Body(direction),
                 State::Start | State::Body(_) => {
-                    return Err(self.malformed(
+                    return Err(malformed(
                         number,
                         "`-- +goose StatementBegin` must stand in an Up or Down section, outside another one",
                     ));
@@ -316,7 +333,7 @@ impl Machine<'_> {
             };
         } else if is("StatementEnd") {
             let State::Body(direction) = self.state else {
-                return Err(self.malformed(number, "`-- +goose StatementEnd` without its StatementBegin"));
+                return Err(malformed(number, "`-- +goose StatementEnd` without its StatementBegin"));
             };
             self.state = State::Ended(direction);
             return Ok(false);
@@ -327,7 +344,7 @@ impl Machine<'_> {
         } else if is("ENVSUB OFF") {
             self.substitute = false;
         } else {
-            return Err(self.malformed(number, "goose knows no such `+goose` line, and refuses the file"));
+            return Err(malformed(number, "goose knows no such `+goose` line, and refuses the file"));
         }
         Ok(true)
     }
@@ -346,7 +363,7 @@ impl Machine<'_> {
         }
     }
 
-    fn unfinished(&self, number: u32) -> Result<(), ReadError> {
+    fn unfinished(&self, number: u32) -> Result<(), Unreadable> {
         if self.buffer.trim().is_empty() {
             return Ok(());
         }
@@ -354,19 +371,17 @@ impl Machine<'_> {
             "the statement that starts on line {} does not end: is a semicolon missing at the end of a line?",
             self.buffer_line
         );
-        Err(self.malformed(number, &what))
+        Err(malformed(number, &what))
     }
 
-    fn finish(mut self, last_line: u32, length: usize) -> Result<Parsed, ReadError> {
+    fn finish(mut self, last_line: u32, length: usize) -> Result<Parsed, Unreadable> {
         match self.state {
             State::Start => {
-                return Err(ReadError::MissingMarker {
-                    tool: Tool::Goose,
-                    path: self.path.to_owned(),
-                    marker: "-- +goose Up",
-                });
+                let why =
+                    "it has no `-- +goose Up` line, so goose refuses it; put one before the first statement";
+                return Err(Unreadable { line: None, why: why.to_owned() });
             }
-            State::Body(_) => return Err(self.malformed(last_line, "`-- +goose StatementEnd` is missing")),
+            State::Body(_) => return Err(malformed(last_line, "`-- +goose StatementEnd` is missing")),
             State::In(_) | State::Ended(_) => {}
         }
         self.unfinished(last_line)?;

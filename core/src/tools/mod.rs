@@ -34,7 +34,7 @@ pub use boot::{Boots, boots};
 pub use compare::{Changed, SpanMigrations, compare};
 pub use detect::{Candidate, Detection, detect, detect_in};
 pub use error::ReadError;
-pub use file::{FILE_BYTES_MAX, FILES_MAX, MigrationFile};
+pub use file::{FILE_BYTES_MAX, FILES_MAX, MigrationFile, too_long};
 pub use lock::{LockScope, lock_key};
 pub use note::{Note, NoteKind};
 
@@ -163,7 +163,7 @@ pub struct Script {
     /// The text of this direction. For tools that keep both directions in one file, its section only.
     pub sql: String,
     pub wrap: Wrap,
-    /// Digest of `sql`.
+    /// Digest of `sql`; of the file's bytes if they are unreadable.
     pub digest: Digest,
     /// What the tool sends to the server in one simple query each, in order. Never blank.
     pub batches: Vec<String>,
@@ -172,6 +172,16 @@ pub struct Script {
     /// Environment variables that the tool would put into the text when it runs (goose's ENVSUB), sorted.
     /// The text is kept as it stands in the file.
     pub environment: Vec<String>,
+    /// Why there is nothing to send although there is a file. `sql` and `batches` are empty then.
+    pub unreadable: Option<Unreadable>,
+}
+
+/// Why a script cannot be read: the tool, or every database, would refuse it when its turn comes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreadable {
+    /// Line of the file, from 1, if it is one line.
+    pub line: Option<u32>,
+    pub why: String,
 }
 
 /// The way back.
@@ -186,7 +196,7 @@ pub enum Down {
 }
 
 impl Down {
-    /// The script to run, if there is anything to run.
+    /// The script to run, if there is anything to run. One that is unreadable counts: running it fails.
     pub fn script(&self) -> Option<&Script> {
         match self {
             Down::Script(script) => Some(script),
@@ -195,7 +205,11 @@ impl Down {
     }
 
     fn of(script: Script) -> Down {
-        if script.batches.is_empty() { Down::Empty(script) } else { Down::Script(script) }
+        if script.batches.is_empty() && script.unreadable.is_none() {
+            Down::Empty(script)
+        } else {
+            Down::Script(script)
+        }
     }
 }
 
@@ -253,7 +267,9 @@ impl MigrationSet {
 
 /// Reads a folder's files as `tool` would. Paths are relative to the migrations folder.
 ///
-/// The order of `files` does not matter. Errors name the file, the line where there is one, and what to do.
+/// The order of `files` does not matter. A file that cannot be read is a migration all the same, whose script
+/// says why; an error is only what leaves the order or the meaning of the folder open. Errors name the file,
+/// the line where there is one, and what to do.
 pub fn read(tool: Tool, mut files: Vec<MigrationFile>) -> Result<MigrationSet, ReadError> {
     file::check_count(&files)?;
     files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -271,8 +287,11 @@ pub fn read(tool: Tool, mut files: Vec<MigrationFile>) -> Result<MigrationSet, R
     Ok(set)
 }
 
-/// What the tool would write beside the version to notice a changed file, if it does.
+/// What the tool would write beside the version to notice a changed file, if it does and can read the file.
 pub fn checksum(migration: &Migration) -> Option<Vec<u8>> {
+    if migration.up.unreadable.is_some() {
+        return None;
+    }
     match about(migration.tool).checksum {
         Checksum::Sha384OfUpFile => Some(sqlx::checksum(&migration.up.sql)),
         Checksum::None => None,

@@ -186,9 +186,9 @@ pub(super) fn read(files: Vec<MigrationFile>) -> Result<MigrationSet, ReadError>
             ignored.extend(down.map(|(_, file)| Ignored { path: file.path, reason }));
             continue;
         };
-        let up = script(file)?;
+        let up = script(file);
         let down = match down {
-            Some((_, file)) => Down::of(script(file)?),
+            Some((_, file)) => Down::of(script(file)),
             None => Down::Missing,
         };
         let recorded = name.order.trim_start_matches('0');
@@ -205,14 +205,17 @@ pub(super) fn read(files: Vec<MigrationFile>) -> Result<MigrationSet, ReadError>
     Ok(MigrationSet { tool: Tool::Plain, migrations, ignored, remarks: Vec::new() })
 }
 
-fn script(file: MigrationFile) -> Result<Script, ReadError> {
-    let (path, mut text) = file.into_text()?;
+fn script(file: MigrationFile) -> Script {
+    let (path, mut text) = match file.into_text() {
+        Ok(text) => text,
+        Err(script) => return *script,
+    };
     // psql passes a byte order mark over; the server would call it a syntax error.
     if text.starts_with('\u{feff}') {
         text.drain(..'\u{feff}'.len_utf8());
     }
     let batches = sql::batches(&text);
-    Ok(in_batches(path, 1, text, Wrap::None, batches))
+    in_batches(path, 1, text, Wrap::None, batches)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::about::{
 };
 use super::file::whole;
 use super::note::note;
-use super::{Down, Ignored, Migration, MigrationFile, MigrationSet, ReadError, Tool, Version, Wrap};
+use super::{Down, Ignored, Migration, MigrationFile, MigrationSet, ReadError, Script, Tool, Version, Wrap};
 
 /// The words with which a file asks not to be wrapped. They must be the very first bytes: no blank line, no
 /// byte order mark before them, and whatever follows on that line does not matter.
@@ -154,9 +154,9 @@ pub(super) fn read(files: Vec<MigrationFile>) -> Result<MigrationSet, ReadError>
     for (version, (file, name)) in ups {
         let written = file.file_name().split('_').next().unwrap_or_default().to_owned();
         let id = format!("{written}_{name}");
-        let up = script(file)?;
+        let up = script(file);
         let down = match downs.remove(&version) {
-            Some(file) => Down::of(script(file)?),
+            Some(file) => Down::of(script(file)),
             None => Down::Missing,
         };
         migrations.push(Migration {
@@ -176,8 +176,11 @@ pub(super) fn read(files: Vec<MigrationFile>) -> Result<MigrationSet, ReadError>
     Ok(MigrationSet { tool: Tool::Sqlx, migrations, ignored, remarks: Vec::new() })
 }
 
-fn script(file: MigrationFile) -> Result<super::Script, ReadError> {
-    let (path, text) = file.into_text()?;
+fn script(file: MigrationFile) -> Script {
+    let (path, text) = match file.into_text() {
+        Ok(text) => text,
+        Err(script) => return *script,
+    };
     let wrap = if text.starts_with(NO_TRANSACTION) { Wrap::None } else { Wrap::Transaction };
-    Ok(whole(path, 1, text, wrap))
+    whole(path, 1, text, wrap)
 }

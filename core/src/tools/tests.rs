@@ -1,7 +1,7 @@
 use super::*;
 
 fn file(path: &str, text: &str) -> MigrationFile {
-    MigrationFile { path: path.to_owned(), bytes: text.as_bytes().to_vec() }
+    MigrationFile::new(path, text)
 }
 
 fn files(of: &[(&str, &str)]) -> Vec<MigrationFile> {
@@ -110,8 +110,12 @@ fn goose_without_transaction_and_with_environment() {
 #[test]
 fn goose_refuses_what_goose_refuses() {
     let line = |text: &str| {
-        let error = read_err(Tool::Goose, &[("1_x.sql", text)]);
-        (error.line(), error.to_string())
+        let set = read_ok(Tool::Goose, &[("1_x.sql", text), ("2_y.sql", "-- +goose Up\nSELECT 1;\n")]);
+        assert_eq!(set.migrations[1].up.batches.len(), 1, "goose gets to it when its turn comes");
+        let one = &set.migrations[0];
+        let of = one.up.unreadable.as_ref().or_else(|| one.down.script()?.unreadable.as_ref());
+        let unreadable = of.expect("refused").clone();
+        (unreadable.line, unreadable.why)
     };
     assert!(line("SELECT 1;").1.contains("nothing may stand before"));
     assert!(line("-- hello\n").1.contains("-- +goose Up"));
@@ -173,10 +177,15 @@ fn dbmate_blocks_and_options() {
 fn dbmate_orders_by_file_name_and_refuses_what_dbmate_refuses() {
     let set = read_ok(Tool::Dbmate, &[("9_a.sql", "-- migrate:up\n"), ("10_b.sql", "-- migrate:up\n")]);
     assert_eq!(ids(&set.migrations), ["10_b", "9_a"], "dbmate compares names as text");
-    let error = |text: &str| read_err(Tool::Dbmate, &[("1_x.sql", text)]);
-    assert!(matches!(error("SELECT 1;"), ReadError::MissingMarker { .. }));
-    assert_eq!(error("SELECT 1;\n-- migrate:up\n").line(), Some(1));
-    assert_eq!(error("-- migrate:up\n-- migrate:down\n-- migrate:down\n").line(), Some(3));
+    let why = |text: &str| {
+        let set = read_ok(Tool::Dbmate, &[("1_x.sql", text), ("2_y.sql", "-- migrate:up\nSELECT 1;")]);
+        assert_eq!(ids(&set.migrations), ["1_x", "2_y"]);
+        assert!(set.migrations[1].up.unreadable.is_none());
+        set.migrations[0].up.unreadable.clone().expect("refused")
+    };
+    assert!(why("SELECT 1;").why.contains("`-- migrate:up`"));
+    assert_eq!(why("SELECT 1;\n-- migrate:up\n").line, Some(1));
+    assert_eq!(why("-- migrate:up\n-- migrate:down\n-- migrate:down\n").line, Some(3));
 }
 
 #[test]
@@ -205,18 +214,49 @@ fn plain_files_run_statement_by_statement() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_named() {
-    for tool in [Tool::Sqlx, Tool::Plain, Tool::Dbmate, Tool::Goose] {
-        let bad = |bytes: &[u8]| {
-            let file = MigrationFile { path: "1_x.sql".to_owned(), bytes: bytes.to_vec() };
-            read(tool, vec![file]).expect_err("not text")
+fn a_file_that_is_no_text_is_a_step_that_says_so() {
+    let good = "-- +goose Up\n-- migrate:up\nSELECT 1;";
+    for tool in Tool::ALL {
+        let path = |number: u32| match tool {
+            Tool::Diesel => format!("{number}_x/up.sql"),
+            Tool::GolangMigrate => format!("{number}_x.up.sql"),
+            _ => format!("{number}_x.sql"),
         };
-        let error = bad(b"SELECT 1;\n\0");
-        assert_eq!((error.line(), error.path()), (Some(2), Some("1_x.sql")));
-        assert!(matches!(error, ReadError::NulByte { .. }));
-        assert!(matches!(bad(b"SELECT 1;\n\n\xff"), ReadError::NotUtf8 { line: 3, .. }));
-        assert!(matches!(bad(&vec![b' '; FILE_BYTES_MAX + 1]), ReadError::TooBig { .. }));
+        let bad = |file: MigrationFile| {
+            let text = match tool {
+                Tool::Dbmate => "-- migrate:up\nSELECT 1;",
+                Tool::Goose => "-- +goose Up\nSELECT 1;",
+                _ => good,
+            };
+            let set =
+                read(tool, vec![MigrationFile::new(path(1), text), file, MigrationFile::new(path(3), text)]);
+            let set = set.expect("the others are right");
+            assert_eq!(ids(&set.migrations).len(), 3, "{tool}");
+            assert!(set.migrations[0].up.unreadable.is_none() && set.migrations[2].up.unreadable.is_none());
+            let up = &set.migrations[1].up;
+            assert!(up.sql.is_empty() && up.batches.is_empty());
+            assert_eq!((up.path.clone(), checksum(&set.migrations[1])), (path(2), None));
+            let unreadable = up.unreadable.clone().unwrap_or_else(|| panic!("{tool} read it"));
+            (unreadable.line, unreadable.why, up.digest.clone())
+        };
+        let bytes = |bytes: &[u8]| bad(MigrationFile::new(path(2), bytes));
+        let nul = bytes(b"SELECT 1;\n\0");
+        assert!(nul.0 == Some(2) && nul.1.contains("NUL"), "{nul:?}");
+        let latin = bytes(b"SELECT 1;\n\n-- caf\xe9");
+        assert!(latin.0 == Some(3) && latin.1.contains("UTF-8"), "{latin:?}");
+        assert_ne!(nul.2, latin.2, "another file is another digest");
+        let long = bytes(&vec![b' '; FILE_BYTES_MAX + 1]);
+        assert!(long.1.contains("limit"), "{long:?}");
+        let unread = MigrationFile { path: path(2), bytes: Vec::new(), unread: Some("because".to_owned()) };
+        assert_eq!(bad(unread).1, "because");
     }
+    let down = MigrationFile::new("1_x.down.sql", b"\xff".as_slice());
+    let set = read(Tool::Sqlx, vec![MigrationFile::new("1_x.up.sql", "SELECT 1;"), down]).expect("read");
+    assert!(set.migrations[0].up.unreadable.is_none());
+    assert!(
+        set.migrations[0].down.script().is_some_and(|down| down.unreadable.is_some()),
+        "not an empty down"
+    );
 }
 
 #[test]

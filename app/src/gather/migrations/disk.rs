@@ -7,30 +7,30 @@ use unship_core::tools::MigrationFile;
 
 use super::places::{SEARCH_DEPTH_MAX, folder_of, never_entered};
 use super::{
-    Budget, DEPTH_MAX, GatherError, Gathered, PROJECT_BYTES_MAX, PROJECT_NAMES, Skipped, ancestors, gathered,
-    is_read, refuse_pointer,
+    Budget, DEPTH_MAX, GatherError, Gathered, HEAD_BYTES, PROJECT_BYTES_MAX, PROJECT_NAMES, Skipped,
+    ancestors, gathered, is_read, read_whole,
 };
 
 /// Most entries that are looked at while the folder is searched for.
 const SEARCH_ENTRIES_MAX: usize = 200_000;
 
-pub(super) fn read(project: &Path, folder: Option<&Path>) -> Result<Gathered, GatherError> {
+pub(super) fn read(project: &Path, named: Option<&Path>) -> Result<Gathered, GatherError> {
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| GatherError::Io { path, source }
     };
     let root = project.canonicalize().map_err(io(project))?;
-    let (folder, shown) = if let Some(folder) = folder {
-        let full = root.join(folder).canonicalize().map_err(io(folder))?;
+    let (folder, shown) = if let Some(named) = named {
+        let full = root.join(named).canonicalize().map_err(io(named))?;
         let shown = full.strip_prefix(&root).unwrap_or(&full);
-        let shown = text(shown.to_owned(), &root)?;
+        let shown = text(shown.to_owned())?;
         (full, shown)
     } else {
         let shown = search(&root)?;
         (root.join(&shown), shown)
     };
     if !folder.is_dir() {
-        return Err(GatherError::NotAFolder { folder: shown, place: format!("`{}`", root.display()) });
+        return Err(io(named.unwrap_or(&folder))(std::io::ErrorKind::NotADirectory.into()));
     }
     let mut reader =
         Reader { root: &folder, budget: Budget::default(), files: Vec::new(), skipped: Vec::new() };
@@ -39,11 +39,11 @@ pub(super) fn read(project: &Path, folder: Option<&Path>) -> Result<Gathered, Ga
     Ok(gathered(shown.clone(), None, files, &project_files(&root, &shown), skipped))
 }
 
-fn text(path: PathBuf, folder: &Path) -> Result<String, GatherError> {
-    path.into_os_string().into_string().map_err(|name| GatherError::BadName {
-        folder: folder.display().to_string(),
-        shown: name.to_string_lossy().into_owned(),
-    })
+fn text(folder: PathBuf) -> Result<String, GatherError> {
+    folder
+        .into_os_string()
+        .into_string()
+        .map_err(|name| GatherError::BadName { shown: name.to_string_lossy().into_owned() })
 }
 
 struct Reader<'a> {
@@ -58,7 +58,15 @@ impl Reader<'_> {
         let io = |source| GatherError::Io { path: folder.to_owned(), source };
         for entry in fs_err::read_dir(folder).map_err(io)? {
             let entry = entry.map_err(io)?;
-            let name = text(PathBuf::from(entry.file_name()), folder)?;
+            let name = match entry.file_name().into_string() {
+                Ok(name) => name,
+                // No tool takes a migration of such a name.
+                Err(name) => {
+                    let path = format!("{prefix}{}", name.to_string_lossy());
+                    self.skipped.push(Skipped { path, reason: "its name is not valid UTF-8" });
+                    continue;
+                }
+            };
             let path = format!("{prefix}{name}");
             let kind = entry.file_type().map_err(io)?;
             if kind.is_dir() {
@@ -88,21 +96,37 @@ impl Reader<'_> {
     }
 
     fn file(&mut self, full: &Path, path: String) -> Result<(), GatherError> {
-        let io = |source| GatherError::Io { path: full.to_owned(), source };
-        let mut bytes = Vec::new();
-        if is_read(&path) {
-            let file = fs_err::File::open(full).map_err(io)?;
-            let length = file.metadata().map_err(io)?.len();
-            self.budget.take(&self.root.display().to_string(), &path, length)?;
-            // The file may grow while it is read: the limit holds all the same.
-            file.take(length).read_to_end(&mut bytes).map_err(io)?;
-            refuse_pointer(&path, &bytes)?;
+        let folder = self.root.display().to_string();
+        let file = if !is_read(&path) {
+            self.budget.take(&folder, 0)?;
+            MigrationFile::new(path, Vec::new())
         } else {
-            self.budget.take(&self.root.display().to_string(), &path, 0)?;
-        }
-        self.files.push(MigrationFile { path, bytes });
+            let opened = fs_err::File::open(full).and_then(|file| Ok((file.metadata()?.len(), file)));
+            match opened {
+                Ok((length, file)) => {
+                    let unread = self.budget.take(&folder, length)?;
+                    // The file may grow while it is read: the limit holds all the same.
+                    let max = if unread.is_some() { HEAD_BYTES } else { length };
+                    let mut bytes = Vec::new();
+                    match (file.take(max).read_to_end(&mut bytes), unread) {
+                        (Ok(_), None) => read_whole(path, bytes),
+                        (Ok(_), unread) => MigrationFile { path, bytes, unread },
+                        (Err(error), _) => unreadable(path, &error),
+                    }
+                }
+                Err(error) => {
+                    self.budget.take(&folder, 0)?;
+                    unreadable(path, &error)
+                }
+            }
+        };
+        self.files.push(file);
         Ok(())
     }
+}
+
+fn unreadable(path: String, error: &std::io::Error) -> MigrationFile {
+    MigrationFile { path, bytes: Vec::new(), unread: Some(format!("it cannot be read: {}", error.kind())) }
 }
 
 /// Looks for the migrations folder below `root`.
@@ -143,7 +167,7 @@ fn project_files(root: &Path, folder: &str) -> Vec<MigrationFile> {
             let read = file.take(PROJECT_BYTES_MAX as u64).read_to_end(&mut bytes);
             if read.is_ok() {
                 let path = if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") };
-                found.push(MigrationFile { path, bytes });
+                found.push(MigrationFile::new(path, bytes));
             }
         }
     }

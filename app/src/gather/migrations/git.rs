@@ -11,7 +11,7 @@ use unship_core::tools::MigrationFile;
 use super::places::folder_of;
 use super::{
     Budget, DEPTH_MAX, GIT_WAIT_MAX, GatherError, Gathered, PROJECT_BYTES_MAX, PROJECT_NAMES, Skipped,
-    TOTAL_BYTES_MAX, ancestors, gathered, is_read, refuse_pointer,
+    TOTAL_BYTES_MAX, ancestors, gathered, is_read, read_whole,
 };
 
 /// Longest listing of a commit's files, in bytes. The Linux kernel's is 10 MB.
@@ -55,12 +55,19 @@ pub(super) async fn read(
         }
         match entry.kind {
             Kind::File if is_read(path) => {
-                budget.take(&folder, path, entry.size)?;
-                wanted.push((path.to_owned(), entry));
+                match budget.take(&folder, entry.size)? {
+                    None => wanted.push((path.to_owned(), entry)),
+                    // git has no way to ask for a part; the hash tells it from another version.
+                    unread => files.push(MigrationFile {
+                        path: path.to_owned(),
+                        bytes: entry.hash.clone().into_bytes(),
+                        unread,
+                    }),
+                }
             }
             Kind::File => {
-                budget.take(&folder, path, 0)?;
-                files.push(MigrationFile { path: path.to_owned(), bytes: Vec::new() });
+                budget.take(&folder, 0)?;
+                files.push(MigrationFile::new(path, Vec::new()));
             }
             Kind::Link => skipped.push(Skipped { path: path.to_owned(), reason: "a link" }),
             Kind::Module => skipped.push(Skipped { path: path.to_owned(), reason: "a submodule" }),
@@ -79,10 +86,7 @@ pub(super) async fn read(
     wanted.extend(project);
     let mut blobs = blobs(repository, &wanted).await?;
     let project = blobs.split_off(migrations.min(blobs.len()));
-    for file in &blobs {
-        refuse_pointer(&file.path, &file.bytes)?;
-    }
-    files.extend(blobs);
+    files.extend(blobs.into_iter().map(|file| read_whole(file.path, file.bytes)));
     Ok(gathered(folder, Some(commit), files, &project, skipped))
 }
 
@@ -174,7 +178,7 @@ async fn blobs(repository: &Path, wanted: &[(String, &Entry)]) -> Result<Vec<Mig
             _ => return Err(broken(&head)),
         };
         let bytes = rest.get(end + 1..end + 1 + size).ok_or_else(|| broken("the answer breaks off"))?;
-        files.push(MigrationFile { path: path.clone(), bytes: bytes.to_vec() });
+        files.push(MigrationFile::new(path.clone(), bytes));
         rest = rest.get(end + 2 + size..).unwrap_or_default();
     }
     Ok(files)

@@ -86,15 +86,48 @@ async fn links_that_lead_out_are_not_followed() {
 }
 
 #[tokio::test]
-async fn limits_hold() {
+async fn a_file_over_a_limit_is_handed_over_with_the_reason() {
     let dir = tempfile::tempdir().expect("a folder");
     write(dir.path(), "migrations/1_a.sql", "");
     let big = fs_err::File::create(dir.path().join("migrations/2_big.sql")).expect("made");
     big.set_len(100 * 1024 * 1024).expect("a hole");
-    let error = disk(dir.path(), None).await.expect_err("too big");
-    assert!(matches!(error, GatherError::TooMuch { .. }), "{error}");
+    let why = |found: &Gathered| found.files[1].unread.clone().unwrap_or_default();
+    let found = disk(dir.path(), None).await.expect("read");
+    assert!(why(&found).starts_with("it has 104857600 bytes"), "{}", why(&found));
+    assert_eq!(found.files[1].bytes.len() as u64, HEAD_BYTES);
+    assert_eq!(found.files[0].unread, None);
     write(dir.path(), "migrations/2_big.sql", "version https://git-lfs.github.com/spec/v1\n");
-    assert!(matches!(disk(dir.path(), None).await, Err(GatherError::LfsPointer { .. })));
+    let found = disk(dir.path(), None).await.expect("read");
+    assert!(why(&found).contains("`git lfs pull`"), "{}", why(&found));
+}
+
+#[tokio::test]
+async fn a_commits_file_over_the_limit_is_not_read() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let root = dir.path();
+    git(root, &["init", "-q"]);
+    write(root, "migrations/1_a.sql", "SELECT 1;");
+    let big = fs_err::File::create(root.join("migrations/2_big.sql")).expect("made");
+    big.set_len(FILE_BYTES_MAX as u64 + 1).expect("a hole");
+    git(root, &["add", "-A"]);
+    git(root, &["commit", "-qm", "one"]);
+    let found = commit(root, "HEAD").await.expect("read");
+    assert_eq!(paths(&found), ["1_a.sql", "2_big.sql"]);
+    assert_eq!(found.files[0].bytes, b"SELECT 1;");
+    assert!(found.files[1].unread.as_ref().is_some_and(|why| why.contains("limit")));
+    assert!(found.files[1].bytes.len() < 100);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_name_that_is_no_text_is_passed_over() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let dir = tempfile::tempdir().expect("a folder");
+    write(dir.path(), "migrations/1_a.sql", "SELECT 1;");
+    let name = std::ffi::OsStr::from_bytes(b"2_\xe9.sql");
+    fs_err::write(dir.path().join("migrations").join(name), "SELECT 1;").expect("written");
+    let found = disk(dir.path(), None).await.expect("read");
+    assert_eq!((paths(&found), found.skipped.len()), (vec!["1_a.sql"], 1));
 }
 
 #[tokio::test]

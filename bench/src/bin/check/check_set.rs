@@ -26,7 +26,7 @@ fn collect(folder: &Path, prefix: &str, files: &mut Vec<MigrationFile>) -> Resul
                 collect(&entry.path(), &format!("{path}/"), files)?;
             }
         } else {
-            files.push(MigrationFile { path, bytes: fs_err::read(entry.path())? });
+            files.push(MigrationFile::new(path, fs_err::read(entry.path())?));
         }
     }
     Ok(())
@@ -39,7 +39,7 @@ pub fn grown(steps: usize) -> Result<MigrationSet, Failure> {
         let (up, down) = pair(step);
         for (direction, text) in [("up", up), ("down", down)] {
             let path = format!("{:04}_step.{direction}.sql", step + 1);
-            files.push(MigrationFile { path, bytes: text.into_bytes() });
+            files.push(MigrationFile::new(path, text));
         }
     }
     Ok(tools::read(Tool::Sqlx, files)?)

@@ -23,6 +23,9 @@ impl Prepared {
     /// Refuses what cannot be sent at all.
     pub fn of(tool: Tool, script: &Script, limits: &Limits) -> Result<Self, RunFailure> {
         let refuse = |line: Option<u32>, why: String| Err(RunFailure::not_sent(&script.path, line, why));
+        if let Some(unreadable) = &script.unreadable {
+            return refuse(unreadable.line, format!("not sent: {}", unreadable.why));
+        }
         if script.sql.len() > limits.script_bytes_max {
             let mib = limits.script_bytes_max >> 20;
             return refuse(None, format!("not sent: it is longer than {mib} MiB"));

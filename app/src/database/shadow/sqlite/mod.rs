@@ -157,6 +157,10 @@ impl SqliteShadow {
 
     /// Refuses what cannot be sent at all.
     fn sendable(&self, script: &Script) -> Result<(), RunFailure> {
+        if let Some(unreadable) = &script.unreadable {
+            let why = format!("not sent: {}", unreadable.why);
+            return Err(RunFailure::not_sent(&script.path, unreadable.line, why));
+        }
         let max = self.limits.script_bytes_max;
         if script.sql.len() > max {
             let why = format!("not sent: it is longer than {} MiB", max >> 20);
