@@ -6,7 +6,10 @@ use unship_core::sql;
 use unship_core::tools::{MigrationFile, Script, Tool, boots, compare, detect, read};
 
 /// The readers by the name of their target.
-pub const ENTRIES: [(&str, fn(&[u8])); 9] = [
+/// A reader that must answer to any bytes.
+pub type Entry = fn(&[u8]);
+
+pub const ENTRIES: [(&str, Entry); 9] = [
     ("sqlx", |data| reader(Tool::Sqlx, data)),
     ("golang_migrate", |data| reader(Tool::GolangMigrate, data)),
     ("goose", |data| reader(Tool::Goose, data)),

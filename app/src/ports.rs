@@ -171,6 +171,11 @@ pub struct SourceError {
 pub trait Prober: Send + Sync {
     /// Asks until the service on the host answers well as `tag`, or the configured time is up.
     async fn probe(&self, host: &HostName, tag: &Tag) -> Result<String, CheckFailure>;
+    /// Opens so many connections at once and asks once on each; fails with the first answer that is not
+    /// `tag`'s. A prober that has nobody to ask has nothing to say against it.
+    async fn all_answer(&self, _tag: &Tag, _connections: usize) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Runs the service's own commands.
@@ -254,6 +259,8 @@ pub struct Target {
     pub environment: unship_core::release::EnvironmentName,
     /// `user@machine`.
     pub who: String,
+    /// The operator said that the hosts alone must do: what is damaged elsewhere is passed over.
+    pub break_glass: bool,
     /// Whether there is a command that applies migrations.
     pub migrates: bool,
     /// Whether there is a smoke command.

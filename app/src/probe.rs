@@ -56,9 +56,19 @@ impl Prober for HttpProber {
             }
         }
     }
+
+    async fn all_answer(&self, tag: &Tag, connections: usize) -> Result<(), String> {
+        self.ask_on_each(tag, connections).await
+    }
 }
 
 impl HttpProber {
+    async fn ask_on_each(&self, tag: &Tag, connections: usize) -> Result<(), String> {
+        let Some(address) = self.address else { return Ok(()) };
+        let asked = (0..connections).map(|_| self.ask_version(address, tag));
+        futures_util::future::try_join_all(asked).await.map(|_| ())
+    }
+
     fn shown(&self) -> &str {
         self.probe.version.as_ref().or(self.probe.health.as_ref()).map_or("/", UrlPath::as_str)
     }

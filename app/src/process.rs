@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -11,6 +12,10 @@ use tokio::process::Command;
 
 /// How much of the end of each stream is kept.
 const OUTPUT_BYTES_MAX: usize = 64 << 10;
+
+/// How long output is waited for after the program itself has ended: one that it left running in the background
+/// may keep the streams open for as long as it likes.
+const REST_MS_MAX: u64 = 200;
 
 /// A program to run.
 #[derive(Debug, Clone)]
@@ -113,14 +118,25 @@ impl Program {
         }
         let mut child = command.spawn().map_err(not_started)?;
         let mut group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (mut stdout, mut stderr) = (Tail::default(), Tail::default());
+        let (out, err) = (child.stdout.take(), child.stderr.take());
         let all = async {
-            let (stdout, stderr, status) = tokio::join!(tail(stdout), tail(stderr), child.wait());
+            let status = {
+                let mut output = pin!(async { tokio::join!(stdout.read(out), stderr.read(err)) });
+                tokio::select! {
+                    status = child.wait() => {
+                        let rest = Duration::from_millis(REST_MS_MAX);
+                        let _ = tokio::time::timeout(rest, output).await;
+                        status
+                    }
+                    _ = &mut output => child.wait().await,
+                }
+            };
             status.map(|status| Ended {
                 success: status.success(),
                 status: status.to_string(),
-                stdout,
-                stderr,
+                stdout: stdout.kept(),
+                stderr: stderr.kept(),
             })
         };
         match tokio::time::timeout(Duration::from_millis(self.time_ms_max), all).await {
@@ -147,18 +163,25 @@ impl Drop for Group {
 }
 
 /// The last bytes of a stream; a program that floods is read to its end and forgotten but for them.
-async fn tail(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
-    let mut kept = Vec::new();
-    let Some(mut stream) = stream else { return kept };
-    let mut buffer = vec![0; 8192];
-    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
-        kept.extend_from_slice(buffer.get(..count).unwrap_or_default());
-        if kept.len() > 2 * OUTPUT_BYTES_MAX {
-            kept.drain(..kept.len() - OUTPUT_BYTES_MAX);
+#[derive(Default)]
+struct Tail(Vec<u8>);
+
+impl Tail {
+    async fn read(&mut self, stream: Option<impl AsyncRead + Unpin>) {
+        let Some(mut stream) = stream else { return };
+        let mut buffer = vec![0; 8192];
+        while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+            self.0.extend_from_slice(buffer.get(..count).unwrap_or_default());
+            if self.0.len() > 2 * OUTPUT_BYTES_MAX {
+                self.0.drain(..self.0.len() - OUTPUT_BYTES_MAX);
+            }
         }
     }
-    kept.drain(..kept.len().saturating_sub(OUTPUT_BYTES_MAX));
-    kept
+
+    fn kept(mut self) -> Vec<u8> {
+        self.0.drain(..self.0.len().saturating_sub(OUTPUT_BYTES_MAX));
+        self.0
+    }
 }
 
 impl Ended {

@@ -65,6 +65,13 @@ pub enum LedgerUse {
     BreakGlass,
 }
 
+impl LedgerUse {
+    /// What `--break-glass` means, given or not.
+    pub fn of(break_glass: bool) -> LedgerUse {
+        if break_glass { LedgerUse::BreakGlass } else { LedgerUse::Required }
+    }
+}
+
 /// A configuration with the environment that is acted on.
 #[derive(Debug, Clone)]
 pub struct Site {
@@ -175,7 +182,10 @@ impl Site {
     /// Opens everything that flows act through.
     pub async fn world(&self, progress: Arc<dyn Progress>, ledger: LedgerUse) -> Result<World, WireError> {
         let folder = self.ledger_folder();
-        let journals = self.journals(&folder.join("journal"), ledger, progress.as_ref())?;
+        // The reserve is on the host's own disk, where nobody but its owner can put a file.
+        let reserve = self.root().join("journal");
+        let break_glass = ledger == LedgerUse::BreakGlass;
+        let journals = JournalFolder::with_reserve(&folder.join("journal"), &reserve, break_glass)?;
         let ledger: Arc<dyn Ledger> = match ledger {
             LedgerUse::Required => Arc::new(LocalLedger::open(&folder.join("ledger.sqlite")).await?),
             LedgerUse::BreakGlass => Arc::new(BlindLedger),
@@ -197,6 +207,7 @@ impl Site {
         let smoke = config.smoke.as_ref().map(|smoke| (smoke.command.clone(), smoke.time_max));
         Ok(World {
             target: Target {
+                break_glass,
                 service: self.service(),
                 environment: self.name.clone(),
                 who: who(),
@@ -222,31 +233,6 @@ impl Site {
             clock,
             progress,
         })
-    }
-}
-
-impl Site {
-    /// The journals where they belong; with the glass broken and that place unwritable, in a folder for
-    /// temporary files, which is said.
-    fn journals(
-        &self,
-        folder: &Path,
-        ledger: LedgerUse,
-        progress: &dyn Progress,
-    ) -> Result<JournalFolder, JournalFailure> {
-        let name = format!("unship-{}-{}", self.config.service.name, self.name);
-        let elsewhere = std::env::temp_dir().join(name);
-        match JournalFolder::open(folder) {
-            Err(error) if ledger == LedgerUse::BreakGlass => {
-                progress.note(&format!("{error}; this run's journal is in `{}`", elsewhere.display()));
-                JournalFolder::open(&elsewhere)
-            }
-            Err(error) => Err(error),
-            Ok(journals) => {
-                journals.bring_over(&elsewhere)?;
-                Ok(journals)
-            }
-        }
     }
 }
 

@@ -184,7 +184,7 @@ async fn what_hangs_or_floods_is_stopped_and_the_next_step_goes_on() {
         ],
     )
     .await;
-    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_mins(1), "{:?}", started.elapsed());
     assert!(error(&runs[1]).contains("stopped: not done after 3000 ms"), "{}", error(&runs[1]));
     assert!(error(&runs[2]).contains("stopped: "), "{}", error(&runs[2]));
     assert!(error(&runs[3]).contains("full") || error(&runs[3]).contains("stopped"), "{}", error(&runs[3]));

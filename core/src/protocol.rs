@@ -315,6 +315,9 @@ pub struct HostState {
     pub disk_free_bytes: u64,
     /// Memory that can be had without swapping.
     pub memory_available_bytes: u64,
+    /// What is damaged on the host and was passed over, each in one sentence that names the file.
+    #[serde(default)]
+    pub troubles: Vec<String>,
 }
 
 /// A release on a host's disk.
@@ -372,6 +375,11 @@ pub struct Instance {
     pub started_at: Timestamp,
     /// Microseconds from start to ready of the present process.
     pub ready_after_us: Option<u64>,
+    /// Whether the instance still has the unit's listening socket open, and so may still take new connections
+    /// off it: SIGTERM alone takes it from nobody. False for a unit without a listener. Where it cannot be
+    /// seen, true for one that drains: what is not known is not safe.
+    #[serde(default)]
+    pub listening: bool,
 }
 
 /// The end of an instance's process.

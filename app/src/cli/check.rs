@@ -17,7 +17,7 @@ use crate::config::{self, Config};
 use crate::flow::check::{self, CheckPlan, CheckReport, Span, is_wrong_down};
 use crate::gather::migrations::{self, GatherError, Gathered, Source};
 use crate::ports::ShadowFailure;
-use crate::wire::{Engine, ShadowChoice, shadow};
+use crate::wire::{Engine, ShadowChoice, ShadowLimits, shadow};
 
 /// Say for every migration what it does to the schema, and whether its down takes it back
 ///
@@ -114,8 +114,7 @@ pub(super) fn run(args: &Args, output: &mut Output) -> Result<ExitCode, CliError
 
 async fn check(args: &Args, is_quiet: bool) -> Result<CheckReport, CliError> {
     let (plan, tool) = args.plan().await?;
-    let mut limits = crate::wire::ShadowLimits::default();
-    limits.step_ms_max = args.step_seconds * 1000;
+    let limits = ShadowLimits { step_ms_max: args.step_seconds * 1000, ..ShadowLimits::default() };
     let engine = match args.database {
         DatabaseArg::Postgresql => Engine::Postgres,
         DatabaseArg::Sqlite => Engine::Sqlite,

@@ -21,6 +21,10 @@ pub struct Args {
     #[command(flatten)]
     site: SiteArgs,
 
+    /// The release that serves now is bad, and this is why: it is never gone back to
+    #[arg(long, value_name = "REASON")]
+    supersedes_bad: Option<String>,
+
     /// Build and show the plan, and change nothing on any host
     #[arg(long)]
     dry_run: bool,
@@ -34,7 +38,8 @@ pub(super) fn run(args: &Args, output: &mut Output) -> Result<ExitCode, CliError
     site::block_on(async {
         let world = site::world(&site, LedgerUse::Required).await?;
         let stop = site::stop_on_ctrl_c();
-        let prepared = flow::deploy::plan(&world, site::run_id()?, &tag).await?;
+        let prepared =
+            flow::deploy::plan(&world, site::run_id()?, &tag, args.supersedes_bad.as_deref()).await?;
         if args.dry_run {
             return run_output::dry_run(&prepared, output);
         }

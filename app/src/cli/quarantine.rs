@@ -68,7 +68,7 @@ fn tag(text: &str) -> Result<Tag, CliError> {
 fn list(args: &List, output: &mut Output) -> Result<ExitCode, CliError> {
     let site = args.site.site()?;
     site::block_on(async {
-        let bad = quarantine::bad(&site::world(&site, LedgerUse::Required).await?).await?;
+        let bad = quarantine::bad(&site::world(&site, LedgerUse::Required).await?, &site::run_id()?).await?;
         if output.is_json() {
             output.document(&bad)?;
             return Ok(ExitCode::SUCCESS);
@@ -76,8 +76,9 @@ fn list(args: &List, output: &mut Output) -> Result<ExitCode, CliError> {
         if bad.is_empty() {
             output.note("no release is in quarantine");
         }
-        for record in bad {
-            output.line(format!("{}  {}, {}", record.release, record.why, time_text(record.since)));
+        for bad in bad {
+            let since = bad.since.map_or_else(|| "on the hosts alone".into(), time_text);
+            output.line(format!("{}  {}, {since}", bad.release, bad.why));
         }
         Ok(ExitCode::SUCCESS)
     })
@@ -86,10 +87,10 @@ fn list(args: &List, output: &mut Output) -> Result<ExitCode, CliError> {
 fn check(args: &Check, output: &mut Output) -> Result<ExitCode, CliError> {
     let (tag, site) = (tag(&args.tag)?, args.site.site()?);
     site::block_on(async {
-        let bad = quarantine::bad(&site::world(&site, LedgerUse::Required).await?).await?;
-        match bad.iter().find(|record| record.release.tag == tag) {
-            Some(record) => {
-                Err(CliError::new(exit::QUARANTINED, format!("{tag} is in quarantine: {}", record.why)))
+        let bad = quarantine::bad(&site::world(&site, LedgerUse::Required).await?, &site::run_id()?).await?;
+        match bad.iter().find(|bad| bad.release.tag == tag) {
+            Some(bad) => {
+                Err(CliError::new(exit::QUARANTINED, format!("{tag} is in quarantine: {}", bad.why)))
             }
             None if output.is_json() => {
                 output.document(&serde_json::json!({ "tag": tag, "quarantined": false }))?;

@@ -14,6 +14,10 @@ use crate::wire::LedgerUse;
 pub struct Resume {
     #[command(flatten)]
     site: SiteArgs,
+
+    /// Act on the journal and the hosts alone when the ledger cannot be read or written
+    #[arg(long)]
+    break_glass: bool,
 }
 
 /// End a run that was interrupted: a deploy is taken back, a rollback stays where it is
@@ -21,22 +25,26 @@ pub struct Resume {
 pub struct Abort {
     #[command(flatten)]
     site: SiteArgs,
+
+    /// Act on the journal and the hosts alone when the ledger cannot be read or written
+    #[arg(long)]
+    break_glass: bool,
 }
 
 pub(super) fn resume(args: &Resume, output: &mut Output) -> Result<ExitCode, CliError> {
-    let site = args.site.site()?;
+    let (site, ledger) = (args.site.site()?, LedgerUse::of(args.break_glass));
     site::block_on(async {
-        let world = site::world(&site, LedgerUse::Required).await?;
-        let report = flow::resume(&world, &site::stop_on_ctrl_c()).await?;
-        run_output::finish(&report, output)
+        let world = site::world_for(&site, ledger, "resume").await?;
+        let report = flow::resume(&world, &site::stop_on_ctrl_c()).await;
+        run_output::finish(&report.map_err(|error| site::said(error, ledger))?, output)
     })
 }
 
 pub(super) fn abort(args: &Abort, output: &mut Output) -> Result<ExitCode, CliError> {
-    let site = args.site.site()?;
+    let (site, ledger) = (args.site.site()?, LedgerUse::of(args.break_glass));
     site::block_on(async {
-        let world = site::world(&site, LedgerUse::Required).await?;
-        let report = flow::abort(&world, &site::stop_on_ctrl_c()).await?;
-        run_output::finish(&report, output)
+        let world = site::world_for(&site, ledger, "abort").await?;
+        let report = flow::abort(&world, &site::stop_on_ctrl_c()).await;
+        run_output::finish(&report.map_err(|error| site::said(error, ledger))?, output)
     })
 }

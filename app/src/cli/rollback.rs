@@ -96,10 +96,11 @@ pub(super) fn run(args: &Args, output: &mut Output) -> Result<ExitCode, CliError
     };
     let site = args.site.site()?;
     site::block_on(async {
-        let ledger = if args.break_glass { LedgerUse::BreakGlass } else { LedgerUse::Required };
+        let ledger = LedgerUse::of(args.break_glass);
         let world = site::world(&site, ledger).await?;
         let stop = site::stop_on_ctrl_c();
-        let proposal = flow::rollback::plan(&world, site::run_id()?, &request).await?;
+        let proposal = flow::rollback::plan(&world, site::run_id()?, &request).await;
+        let proposal = proposal.map_err(|error| site::said(error, ledger))?;
         if args.dry_run && output.is_json() {
             return run_output::dry_run(&proposal.prepared, output);
         }
@@ -110,8 +111,8 @@ pub(super) fn run(args: &Args, output: &mut Output) -> Result<ExitCode, CliError
         if !args.yes && !confirmed()? {
             return Err(CliError::new(exit::REFUSED, "nothing was changed: the answer was not `y`"));
         }
-        let report = flow::run::execute(&world, proposal.prepared, &stop).await?;
-        run_output::finish(&report, output)
+        let report = flow::run::execute(&world, proposal.prepared, &stop).await;
+        run_output::finish(&report.map_err(|error| site::said(error, ledger))?, output)
     })
 }
 

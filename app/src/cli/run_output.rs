@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use unship_core::history::TargetError;
 use unship_core::journal::Outcome;
-use unship_core::plan::{Plan, RunKind};
+use unship_core::plan::{Plan, PlanError, RunKind};
+use unship_core::protocol::Refusal;
 use unship_core::time::DurationText;
 
 use super::output::{BAD, GOOD, WARN};
@@ -86,10 +88,16 @@ fn summary(report: &RunReport) -> Vec<String> {
         }
     }
     lines.extend(report.left.iter().map(|left| format!("  {WARN}left{WARN:#}    {left}")));
-    if matches!(report.outcome, Some(Outcome::Partial | Outcome::WentBackPartly)) {
+    // What the run wanted everywhere in the end: a deploy that turned round wanted what was there before.
+    let wanted = match report.outcome {
+        Some(Outcome::Partial) => Some(&report.to),
+        Some(Outcome::WentBackPartly) => report.from.as_ref(),
+        _ => None,
+    };
+    if let Some(wanted) = wanted {
         lines.push(format!(
-            "  run {} is in the ledger; mend what failed, then `unship rollback --to {}`",
-            report.run, report.to
+            "  mend what failed, then `unship rollback --to {wanted}`; this was run {}",
+            report.run
         ));
     }
     lines
@@ -98,7 +106,11 @@ fn summary(report: &RunReport) -> Vec<String> {
 impl From<FlowError> for CliError {
     fn from(error: FlowError) -> CliError {
         let status = match &error {
-            FlowError::Quarantined { .. } => exit::QUARANTINED,
+            FlowError::Quarantined { .. }
+            | FlowError::Plan(PlanError::TargetQuarantined { .. })
+            | FlowError::Target(TargetError::Bad { .. })
+            | FlowError::Refused { refusal: Refusal::Quarantined { .. }, .. } => exit::QUARANTINED,
+            FlowError::Refused { refusal: Refusal::Protocol { .. }, .. } => exit::FAILED,
             FlowError::SchemaUnknown { .. } | FlowError::Target(_) => exit::REFUSED,
             FlowError::Interrupted { why, .. } if why.holder().is_none() => exit::PARTIAL,
             FlowError::Unfinished { .. } | FlowError::Refused { .. } => exit::LOCKED,

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use unship_core::release::{EnvironmentName, RunId};
 
+use super::CliError;
 use super::progress::TerminalProgress;
-use super::{CliError, exit};
 use crate::config::{self, Config, ConfigError};
+use crate::flow::FlowError;
 use crate::ports::World;
 use crate::wire::{LedgerUse, Site, SystemClock, WireError, new_run_id};
 
@@ -55,7 +56,32 @@ pub fn run_id() -> Result<RunId, CliError> {
 
 /// Opens everything a flow acts through, with progress on standard error.
 pub async fn world(site: &Site, ledger: LedgerUse) -> Result<World, CliError> {
-    Ok(site.world(Arc::new(TerminalProgress::default()), ledger).await?)
+    world_for(site, ledger, "rollback").await
+}
+
+/// The same; when the ledger fails, `verb` is named as the one that does without it.
+pub async fn world_for(site: &Site, ledger: LedgerUse, verb: &str) -> Result<World, CliError> {
+    let world = site.world(Arc::new(TerminalProgress::default()), ledger).await;
+    world.map_err(|error| match error {
+        WireError::Ledger(_) => CliError::failed(error.to_string())
+            .hint(format!("at 3 a.m., act on the hosts alone: `unship {verb} --break-glass`")),
+        other => other.into(),
+    })
+}
+
+/// The error of a run that may have done without the ledger: whatever goes on with it has to as well.
+pub fn said(error: FlowError, ledger: LedgerUse) -> CliError {
+    let goes_on = match &error {
+        FlowError::Unfinished { .. } => true,
+        FlowError::Interrupted { why, .. } => why.holder().is_none(),
+        _ => false,
+    };
+    let error = CliError::from(error);
+    if !goes_on || ledger == LedgerUse::Required {
+        return error;
+    }
+    CliError::new(error.status(), error.message())
+        .hint("go on with `unship resume --break-glass`, or take it back with `unship abort --break-glass`")
 }
 
 /// Runs a flow to its end.
@@ -106,9 +132,7 @@ impl From<WireError> for CliError {
     fn from(error: WireError) -> CliError {
         match error {
             WireError::Config(error) => error.into(),
-            WireError::Ledger(_) => CliError::failed(error.to_string())
-                .hint("at 3 a.m., act on the hosts alone: `unship rollback --break-glass`"),
-            other => CliError::new(exit::FAILED, other.to_string()),
+            other => CliError::failed(other.to_string()),
         }
     }
 }

@@ -11,7 +11,14 @@ use super::run::{Prepared, claims_of};
 use crate::ports::World;
 
 /// Makes the plan of a deploy. Builds the release on this machine; changes nothing on any host.
-pub async fn plan(world: &World, run: RunId, tag: &Tag) -> Result<Prepared, FlowError> {
+///
+/// `superseded_for` is why the release that serves now is bad, if it is: then it is never gone back to.
+pub async fn plan(
+    world: &World,
+    run: RunId,
+    tag: &Tag,
+    superseded_for: Option<&str>,
+) -> Result<Prepared, FlowError> {
     let hosts = settled(world, &run).await?;
     let history = history::fold(&world.ledger.marks().await?);
     let named = history.releases.iter().find(|record| record.release.tag == *tag);
@@ -35,18 +42,23 @@ pub async fn plan(world: &World, run: RunId, tag: &Tag) -> Result<Prepared, Flow
         hosts,
     };
     let plan = plan::deploy(&facts)?;
-    let marks = match &plan.from {
-        Some(from) if from.digest != release.digest => good_mark(world, &facts.hosts, from),
-        _ => None,
+    let marks = match (&plan.from, superseded_for) {
+        (Some(from), _) if from.digest == release.digest => None,
+        (Some(from), Some(why)) => Some((from.clone(), Mark::Bad, format!("superseded by {tag}: {why}"))),
+        (Some(from), None) => good_mark(world, &facts.hosts, from).await,
+        (None, _) => None,
     };
     Ok(Prepared { run, plan, seen: claims_of(&facts.hosts), marks: marks.into_iter().collect() })
 }
 
-/// The release that serves now is known good if it serves well at the moment in which it is superseded.
-fn good_mark(world: &World, hosts: &[HostFacts], from: &Release) -> Option<(Release, Mark, String)> {
-    serves_well(hosts, from, world.target.service.units.len())
-        .ok()
-        .map(|()| (from.clone(), Mark::KnownGood, "served without a restart until the next deploy".into()))
+/// The release that serves now is known good if it serves well, inside and outside, at the moment in which it
+/// is superseded.
+async fn good_mark(world: &World, hosts: &[HostFacts], from: &Release) -> Option<(Release, Mark, String)> {
+    serves_well(hosts, from, world.target.service.units.len()).ok()?;
+    for host in hosts {
+        world.prober.probe(&host.host, &from.tag).await.ok()?;
+    }
+    Some((from.clone(), Mark::KnownGood, "served without a restart until the next deploy".into()))
 }
 
 /// What must stay on the hosts: what serves now, every known-good release that a rollback may choose, and

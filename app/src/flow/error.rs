@@ -181,6 +181,13 @@ impl FlowError {
             FlowError::SchemaUnknown { .. } => {
                 Some("if you know that the old code runs there, say so with `--accept-unknown-schema`".into())
             }
+            FlowError::JournalBroken { run, .. } => Some(format!(
+                "put `{run}.journal` in the ledger's folder aside once you have read it; until then \
+                 `unship rollback --break-glass` passes over it"
+            )),
+            FlowError::Journal(_) | FlowError::Ledger(LedgerError::Failed { .. }) => {
+                Some("at 3 a.m., act on the hosts alone: `unship rollback --break-glass`".into())
+            }
             FlowError::HostsDiffer { .. } => Some("name the target with `--to TAG`".into()),
             FlowError::UnknownRelease { known, .. } => tags("known", known),
             FlowError::NotQuarantined { bad, .. } => tags("in quarantine", bad),

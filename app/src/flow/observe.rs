@@ -62,11 +62,20 @@ pub(super) fn unexpected(host: &Host, reply: HostReply) -> FlowError {
     }
 }
 
-/// The release that all hosts serve.
+/// The releases that serve anywhere.
+pub(super) fn live(hosts: &[HostFacts]) -> Vec<&Release> {
+    let mut live: Vec<&Release> = Vec::new();
+    for release in hosts.iter().flat_map(HostFacts::live) {
+        if !live.contains(&release) {
+            live.push(release);
+        }
+    }
+    live
+}
+
+/// The release that all hosts serve, and no other beside it.
 pub(super) fn serving(hosts: &[HostFacts]) -> Result<Release, FlowError> {
-    let mut served: Vec<&Release> = hosts.iter().filter_map(HostFacts::serves).collect();
-    served.dedup();
-    match served.as_slice() {
+    match live(hosts).as_slice() {
         [] => Err(FlowError::NothingServes),
         [one] => Ok((*one).clone()),
         several => {

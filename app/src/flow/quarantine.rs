@@ -1,31 +1,113 @@
-//! Which releases are bad, and lifting that.
+//! Which releases are bad, and lifting that. Ledger, journals and hosts are asked alike: each of them keeps a
+//! release from being started.
 
-use unship_core::history::{self, Mark, MarkEntry, ReleaseRecord, Standing};
-use unship_core::protocol::{Holder, HostReply, HostRequest};
-use unship_core::release::{Release, RunId, Tag};
+use serde::Serialize;
+use unship_core::history::{self, Mark, MarkEntry, Standing};
+use unship_core::journal::{Event, fold};
+use unship_core::protocol::{Epoch, Holder, HostReply, HostRequest};
+use unship_core::release::{HostName, Release, RunId, Tag};
+use unship_core::time::Timestamp;
 
-use super::FlowError;
 use super::observe::{observe, question, unexpected};
 use super::run::{claim, highest_epoch};
+use super::{FlowError, unfinished};
 use crate::ports::World;
-use unship_core::protocol::Epoch;
 
-/// The releases that must not be started.
-pub async fn bad(world: &World) -> Result<Vec<ReleaseRecord>, FlowError> {
-    let mut releases = history::fold(&world.ledger.marks().await?).releases;
-    releases.retain(|record| record.standing == Standing::Bad);
-    Ok(releases)
+/// A release that must not be started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BadRelease {
+    /// The release.
+    pub release: Release,
+    /// Why it is bad.
+    pub why: String,
+    /// Since when; none when only hosts say so, who keep no times.
+    pub since: Option<Timestamp>,
+    /// The hosts that have it in quarantine.
+    pub hosts: Vec<HostName>,
 }
 
-/// Takes the mark off a release, on every host and then in the ledger. Asking again after an interruption
-/// does the rest.
+/// The releases that must not be started: for the ledger, into which runs that ended are merged first, for a
+/// run that was begun, or for a host. `run` is the name under which hosts are asked.
+pub async fn bad(world: &World, run: &RunId) -> Result<Vec<BadRelease>, FlowError> {
+    unfinished(world).await?;
+    let mut marks = world.ledger.marks().await?;
+    let begun = begun_marks(world, &marks)?;
+    marks.extend(begun);
+    let mut bad: Vec<BadRelease> = history::fold(&marks)
+        .releases
+        .into_iter()
+        .filter(|record| record.standing == Standing::Bad)
+        .map(|record| BadRelease {
+            release: record.release,
+            why: record.why,
+            since: Some(record.since),
+            hosts: Vec::new(),
+        })
+        .collect();
+    for facts in observe(world, run).await? {
+        for mark in facts.state.quarantined {
+            // Under another tag it is listed again, so that whoever knows only that tag finds it.
+            match bad.iter_mut().find(|known| known.release == mark.release) {
+                Some(known) => known.hosts.push(facts.host.clone()),
+                None => bad.push(BadRelease {
+                    release: mark.release,
+                    why: mark.reason,
+                    since: None,
+                    hosts: vec![facts.host.clone()],
+                }),
+            }
+        }
+    }
+    Ok(bad)
+}
+
+/// What runs that were begun and not closed say of releases, as far as the ledger does not have it from them.
+fn begun_marks(world: &World, known: &[MarkEntry]) -> Result<Vec<MarkEntry>, FlowError> {
+    let mut marks = Vec::new();
+    for run in world.journals.open_runs()? {
+        let entries = world.journals.read(&run)?;
+        // What it was to say first, and has not said yet.
+        let unsaid = match fold(&entries) {
+            Ok(state) => state.unmarked,
+            Err(_) if entries.is_empty() => continue,
+            Err(error) => return Err(FlowError::JournalBroken { run, why: error.to_string() }),
+        };
+        let mut begun: Vec<MarkEntry> = Vec::new();
+        for entry in &entries {
+            if let Event::Marked { release, mark, why } = &entry.event {
+                let (release, why) = (release.clone(), why.clone());
+                begun.push(MarkEntry { release, mark: *mark, why, at: entry.at, run: Some(run.clone()) });
+            }
+        }
+        let at = entries.first().map_or(Timestamp(0), |entry| entry.at);
+        begun.extend(unsaid.into_iter().map(|new| MarkEntry {
+            release: new.release,
+            mark: new.mark,
+            why: new.why,
+            at,
+            run: Some(run.clone()),
+        }));
+        // A lift that came after the ledger had it stays a lift.
+        begun.retain(|mark| {
+            let same = |other: &&MarkEntry| {
+                (&other.run, &other.release, other.mark) == (&mark.run, &mark.release, mark.mark)
+            };
+            !known.iter().any(|other| same(&other))
+        });
+        marks.extend(begun);
+    }
+    Ok(marks)
+}
+
+/// Takes the mark off a release, on every host and then in the ledger, whichever of them has it. Asking again
+/// after an interruption does the rest.
 pub async fn lift(world: &World, run: RunId, tag: &Tag, reason: &str) -> Result<Release, FlowError> {
-    let bad = bad(world).await?;
-    let Some(record) = bad.iter().find(|record| record.release.tag == *tag) else {
-        let bad = bad.iter().map(|record| record.release.tag.clone()).collect();
+    let bad = bad(world, &run).await?;
+    let Some(found) = bad.iter().find(|bad| bad.release.tag == *tag) else {
+        let bad = bad.into_iter().map(|bad| bad.release.tag).collect();
         return Err(FlowError::NotQuarantined { tag: tag.clone(), bad });
     };
-    let release = record.release.clone();
+    let release = found.release.clone();
     let holder = Holder {
         run: run.clone(),
         who: world.target.who.clone(),
@@ -33,11 +115,28 @@ pub async fn lift(world: &World, run: RunId, tag: &Tag, reason: &str) -> Result<
         what: format!("lift the quarantine of {release}"),
     };
     world.ledger.acquire(&holder).await?;
-    let lifted = lift_everywhere(world, &holder, &release, reason).await;
+    let lifted = match going_to_mark(world, &release).await {
+        Ok(()) => lift_everywhere(world, &holder, &release, reason).await,
+        Err(error) => Err(error),
+    };
     let released = world.ledger.release(&run).await;
     lifted?;
     released?;
     Ok(release)
+}
+
+/// Fails while a run is not finished that says the release is bad: going on with it would say so again.
+async fn going_to_mark(world: &World, release: &Release) -> Result<(), FlowError> {
+    let known = world.ledger.marks().await?;
+    let marks = begun_marks(world, &known)?;
+    let again = marks.iter().any(|mark| mark.mark == Mark::Bad && mark.release.digest == release.digest);
+    match unfinished(world).await? {
+        Some((_, state)) if again => {
+            let Holder { run, what, who, .. } = state.holder;
+            Err(FlowError::Unfinished { run, what, who })
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn lift_everywhere(

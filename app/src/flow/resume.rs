@@ -16,13 +16,7 @@ use crate::ports::{Journal, LedgerError, World};
 /// written are merged into it on the way.
 pub async fn unfinished(world: &World) -> Result<Option<(Vec<Entry>, State)>, FlowError> {
     for run in world.journals.open_runs()? {
-        let entries = world.journals.read(&run)?;
-        let state = match fold(&entries) {
-            Ok(state) => state,
-            // Before its first entry is on the disk nothing is done. It may be about to write that entry.
-            Err(_) if entries.is_empty() => continue,
-            Err(error) => return Err(FlowError::JournalBroken { run, why: error.to_string() }),
-        };
+        let Some((entries, state)) = read(world, &run)? else { continue };
         if state.outcome.is_none() {
             return Ok(Some((entries, state)));
         }
@@ -33,6 +27,29 @@ pub async fn unfinished(world: &World) -> Result<Option<(Vec<Entry>, State)>, Fl
         }
     }
     Ok(None)
+}
+
+/// The entries of an open run and what they add up to; none where there is nothing to go by.
+fn read(world: &World, run: &RunId) -> Result<Option<(Vec<Entry>, State)>, FlowError> {
+    let broken = |why: String| FlowError::JournalBroken { run: run.clone(), why };
+    let entries = match world.journals.read(run) {
+        Ok(entries) => entries,
+        Err(error) if world.target.break_glass => {
+            world.progress.note(&format!("{error}; passed over"));
+            return Ok(None);
+        }
+        Err(error) => return Err(broken(error.why)),
+    };
+    match fold(&entries) {
+        Ok(state) => Ok(Some((entries, state))),
+        // Before its first entry is on the disk nothing is done. It may be about to write that entry.
+        Err(_) if entries.is_empty() => Ok(None),
+        Err(error) if world.target.break_glass => {
+            world.progress.note(&format!("the journal of run {run} cannot be used: {error}; passed over"));
+            Ok(None)
+        }
+        Err(error) => Err(broken(error.to_string())),
+    }
 }
 
 /// Tells people of an ended rollback. The journal stays open until that is done, so that it is never lost.

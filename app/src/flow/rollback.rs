@@ -6,7 +6,7 @@ use unship_core::protocol::Flip;
 use unship_core::release::{Release, RunId, Tag};
 
 use super::FlowError;
-use super::observe::{serves_well, serving, verify};
+use super::observe::{live, serves_well, serving, verify};
 use super::resume::settled;
 use super::run::{Prepared, claims_of};
 use super::schema::{Schema, compare};
@@ -138,9 +138,8 @@ fn bad(world: &World, hosts: &[HostFacts], target: Option<&Release>) -> Result<O
     let Some(target) = target else {
         return serving(hosts).map(Some);
     };
-    let mut others: Vec<&Release> =
-        hosts.iter().filter_map(HostFacts::serves).filter(|served| served.digest != target.digest).collect();
-    others.dedup();
+    let others: Vec<&Release> =
+        live(hosts).into_iter().filter(|served| served.digest != target.digest).collect();
     match others.as_slice() {
         [] if serves_well(hosts, target, world.target.service.units.len()).is_ok() => {
             Err(PlanError::SameRelease { target: target.clone() }.into())

@@ -71,7 +71,14 @@ async fn start(
     not_overtaken(&prepared.seen, &hosts)?;
     let epoch = Epoch(highest_epoch(&hosts).0 + 1);
     claim(world, &holder, epoch).await?;
-    let mut journal = world.journals.create(&prepared.run)?;
+    // Not before the claim: whoever takes over puts empty journals aside, and this one's run would go on.
+    let mut journal = match world.journals.create(&prepared.run) {
+        Ok(journal) => journal,
+        Err(error) => {
+            unclaim(world, &prepared.run, epoch).await;
+            return Err(error.into());
+        }
+    };
     let marks =
         prepared.marks.into_iter().map(|(release, mark, why)| NewMark { release, mark, why }).collect();
     let event = Event::Started { holder: holder.clone(), epoch, plan: Box::new(prepared.plan), marks };
@@ -116,6 +123,17 @@ async fn claim_one(host: &Host, holder: &Holder, epoch: Epoch) -> Result<(), Flo
     match host.transport.call(envelope).await? {
         HostReply::Done { .. } => Ok(()),
         reply => Err(unexpected(host, reply)),
+    }
+}
+
+/// Gives the hosts back.
+async fn unclaim(world: &World, run: &RunId, epoch: Epoch) {
+    for host in &world.hosts {
+        let mut envelope = question(run, HostRequest::Unclaim);
+        envelope.epoch = epoch;
+        if let Err(error) = host.transport.call(envelope).await {
+            world.progress.note(&format!("{error}; its claim ends with the next run"));
+        }
     }
 }
 
@@ -343,13 +361,7 @@ impl<'a> Run<'a> {
     /// Gives hosts and environment back. The journal is on the disk: what the ledger lacks after a failure
     /// here is merged by the next command.
     async fn end(&mut self) -> Result<(), FlowError> {
-        for host in &self.world.hosts {
-            let mut envelope = question(&self.run_id(), HostRequest::Unclaim);
-            envelope.epoch = self.state.epoch;
-            if let Err(error) = host.transport.call(envelope).await {
-                self.world.progress.note(&format!("{error}; its claim ends with the next run"));
-            }
-        }
+        unclaim(self.world, &self.run_id(), self.state.epoch).await;
         let run = self.run_id();
         let told = self.world.ledger.append(&run, &self.unsent).await;
         let noticed = resume::tell(self.world, &self.state).await;

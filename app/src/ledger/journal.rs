@@ -5,9 +5,11 @@
 //! on the disk. A wrong line anywhere else is damage and is named.
 
 use std::io::{Read, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use fs_err::os::unix::fs::OpenOptionsExt;
 use fs_err::{File, OpenOptions};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -23,39 +25,59 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 const LOCK_RETRY: Duration = Duration::from_millis(1);
 
-/// A folder with one file per run that has not been closed, and those that have in `ended/`.
+/// A folder with one file per run that has not been closed, and those that have in `ended/`. A second folder is
+/// the reserve, for runs that must not fail because the first cannot be written.
 #[derive(Debug, Clone)]
 pub struct JournalFolder {
-    folder: PathBuf,
+    /// Where journals are made, in the order in which it is tried.
+    writable: Vec<PathBuf>,
+    /// Where journals are looked for.
+    places: Vec<PathBuf>,
 }
 
 impl JournalFolder {
     /// The journals in a folder, which is made if it is not there.
     pub fn open(folder: &Path) -> Result<JournalFolder, JournalFailure> {
-        let failed = |error: std::io::Error| failure(folder, &error);
-        fs_err::create_dir_all(folder.join("ended")).map_err(failed)?;
-        Ok(JournalFolder { folder: folder.to_owned() })
+        make_folder(folder).map_err(|error| failure(folder, &error))?;
+        Ok(JournalFolder { writable: vec![folder.to_owned()], places: vec![folder.to_owned()] })
     }
 
-    /// Brings over the journals that were written elsewhere while this folder could not be.
-    pub fn bring_over(&self, elsewhere: &Path) -> Result<(), JournalFailure> {
-        if !elsewhere.is_dir() {
-            return Ok(());
+    /// The journals in a folder and in its reserve. The reserve is written only with `break_glass`, and only
+    /// when the folder cannot be.
+    pub fn with_reserve(
+        folder: &Path,
+        reserve: &Path,
+        break_glass: bool,
+    ) -> Result<JournalFolder, JournalFailure> {
+        let places = vec![folder.to_owned(), reserve.to_owned()];
+        if !break_glass {
+            return Ok(JournalFolder { places, ..JournalFolder::open(folder)? });
         }
-        let failed = |error: std::io::Error| failure(elsewhere, &error);
-        let there = JournalFolder { folder: elsewhere.to_owned() };
-        for run in there.open_runs()? {
-            let half = self.folder.join(format!("{run}.half"));
-            fs_err::copy(there.path(&run), &half).map_err(failed)?;
-            fs_err::rename(&half, self.path(&run)).map_err(failed)?;
-            fs_err::remove_file(there.path(&run)).map_err(failed)?;
-        }
-        Ok(())
+        Ok(JournalFolder { writable: places.clone(), places })
     }
 
+    /// Where the run's file is, or would be made first.
     fn path(&self, run: &RunId) -> PathBuf {
-        self.folder.join(format!("{run}.journal"))
+        let name = format!("{run}.journal");
+        let mut paths = self.places.iter().map(|place| place.join(&name));
+        paths
+            .find(|path| path.exists())
+            .unwrap_or_else(|| self.places.first().unwrap_or(&PathBuf::new()).join(&name))
     }
+}
+
+/// Journals name commands, hosts and what these said: they are for their owner alone.
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder.join("ended"))
+}
+
+fn create_in(folder: &Path, name: &str) -> std::io::Result<(PathBuf, File)> {
+    make_folder(folder)?;
+    let path = folder.join(name);
+    let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path)?;
+    // The file's name must survive a crash as well as its content.
+    File::open(folder)?.sync_all()?;
+    Ok((path, file))
 }
 
 fn failure(place: &Path, why: &impl ToString) -> JournalFailure {
@@ -64,12 +86,18 @@ fn failure(place: &Path, why: &impl ToString) -> JournalFailure {
 
 impl Journals for JournalFolder {
     fn create(&self, run: &RunId) -> Result<Box<dyn Journal>, JournalFailure> {
-        let path = self.path(run);
-        let failed = |error: std::io::Error| failure(&path, &error);
-        let file = OpenOptions::new().append(true).create_new(true).open(&path).map_err(failed)?;
-        // The file's name must survive a crash as well as its content.
-        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-        Ok(Box::new(JournalFile { path, file, chain: first_link(), length: 0, broken: false }))
+        let name = format!("{run}.journal");
+        let mut failed = None;
+        for folder in &self.writable {
+            match create_in(folder, &name) {
+                Ok((path, file)) => {
+                    let chain = first_link();
+                    return Ok(Box::new(JournalFile { path, file, chain, length: 0, broken: false }));
+                }
+                Err(error) => failed = failed.or(Some(failure(&folder.join(&name), &error))),
+            }
+        }
+        Err(failed.unwrap_or_else(|| failure(Path::new(&name), &"there is no place for it")))
     }
 
     fn read(&self, run: &RunId) -> Result<Vec<Entry>, JournalFailure> {
@@ -95,20 +123,30 @@ impl Journals for JournalFolder {
     }
 
     fn open_runs(&self) -> Result<Vec<RunId>, JournalFailure> {
-        let failed = |error: std::io::Error| failure(&self.folder, &error);
         let mut runs = Vec::new();
-        for item in fs_err::read_dir(&self.folder).map_err(failed)? {
-            let name = item.map_err(failed)?.file_name();
-            let run = name.to_str().and_then(|name| name.strip_suffix(".journal"));
-            runs.extend(run.and_then(|run| run.parse::<RunId>().ok()));
+        for (index, folder) in self.places.iter().enumerate() {
+            let items = match fs_err::read_dir(folder) {
+                Ok(items) => items,
+                // The reserve is seldom there; with the glass broken the first place may be gone.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(_) if self.writable.len() > 1 && index == 0 => continue,
+                Err(error) => return Err(failure(folder, &error)),
+            };
+            for item in items {
+                let name = item.map_err(|error| failure(folder, &error))?.file_name();
+                let run = name.to_str().and_then(|name| name.strip_suffix(".journal"));
+                runs.extend(run.and_then(|run| run.parse::<RunId>().ok()));
+            }
         }
         runs.sort();
+        runs.dedup();
         Ok(runs)
     }
 
     fn close(&self, run: &RunId) -> Result<(), JournalFailure> {
         let path = self.path(run);
-        let aside = self.folder.join("ended").join(format!("{run}.journal"));
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let aside = folder.join("ended").join(format!("{run}.journal"));
         match fs_err::rename(&path, aside) {
             // Another command closed it while it merged what the ledger lacked.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),

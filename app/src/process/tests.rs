@@ -57,3 +57,12 @@ async fn nobody_waits_any_more_and_its_children_are_gone_as_well() {
     }
     assert_eq!(runs(), 0);
 }
+
+#[tokio::test]
+async fn a_program_has_ended_when_it_ends_whatever_it_leaves_in_the_background() {
+    let program = Program::new(["sh", "-c", "echo before; sleep 20 & exit 0"], 10_000);
+    let began = std::time::Instant::now();
+    let ended = program.run().await.expect("it ended");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!((ended.success, ended.text().as_str()), (true, "before"));
+}

@@ -2,8 +2,15 @@
 //!
 //! Which PostgreSQL is `UNSHIP_PG_BIN`'s choice, as everywhere; `make test-pg-matrix` runs this over several.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it skips and what it counted"
+)]
+
 mod classes;
 mod command;
 mod hostile;
 mod life;
+mod reading;
 mod world;

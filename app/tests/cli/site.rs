@@ -119,6 +119,30 @@ ledger = "{ledger}"
         }
     }
 
+    /// Starts the program, waits until its run has begun a step, and ends it as a power cut would.
+    pub fn interrupt(&self, words: &[&str]) {
+        let mut command = self.command(words);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("unship starts");
+        self.until("its journal has a step", || {
+            let files = fs_err::read_dir(self.path("ledger/journal")).into_iter().flatten().flatten();
+            let texts = files.filter_map(|file| fs_err::read_to_string(file.path()).ok());
+            texts.into_iter().any(|text| text.contains("intent"))
+        });
+        child.kill().expect("it can be ended");
+        child.wait().expect("it ended");
+    }
+
+    /// Damages the ledger; what it was.
+    pub fn break_ledger(&self) -> Vec<u8> {
+        let ledger = self.path("ledger/ledger.sqlite");
+        let whole = fs_err::read(&ledger).expect("reads");
+        for name in ["ledger.sqlite-wal", "ledger.sqlite-shm"] {
+            let _ = fs_err::remove_file(self.path("ledger").join(name));
+        }
+        fs_err::write(&ledger, vec![7; 8192]).expect("writes");
+        whole
+    }
+
     /// Runs the program and gives all it said in one text, without what differs from run to run.
     pub fn says(&self, words: &[&str]) -> String {
         let said = self.unship(words);
@@ -151,9 +175,9 @@ ledger = "{ledger}"
 
     /// Waits until something is so.
     pub fn until(&self, what: &str, is_so: impl Fn() -> bool) {
-        let began = Instant::now();
+        let (began, port) = (Instant::now(), self.port);
         while !is_so() {
-            assert!(began.elapsed() < WAIT_MAX, "waited too long until {what}");
+            assert!(began.elapsed() < WAIT_MAX, "port {port}: waited too long until {what}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }

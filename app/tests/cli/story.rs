@@ -61,11 +61,7 @@ fn a_ledger_that_is_gone_does_not_keep_anybody_from_rolling_back() {
         assert_eq!(site.unship(&["deploy", tag]).status, 0, "{tag}");
     }
     let ledger = site.path("ledger/ledger.sqlite");
-    let whole = fs_err::read(&ledger).expect("reads");
-    for name in ["ledger.sqlite-wal", "ledger.sqlite-shm"] {
-        let _ = fs_err::remove_file(site.path("ledger").join(name));
-    }
-    fs_err::write(&ledger, vec![7; 8192]).expect("writes");
+    let whole = site.break_ledger();
     let refused = site.unship(&["rollback", "--yes"]);
     assert_eq!(refused.status, 1);
     assert!(refused.stderr.contains("--break-glass"), "{}", refused.stderr);
@@ -78,4 +74,64 @@ fn a_ledger_that_is_gone_does_not_keep_anybody_from_rolling_back() {
     assert!(site.says(&["log"]).contains("rollback 1.5.0 -> 1.0.0"));
     assert_eq!(site.unship(&["quarantine", "check", "1.5.0"]).status, 6);
     assert_eq!(site.unship(&["ledger", "verify"]).status, 0);
+}
+
+#[test]
+fn a_run_that_was_interrupted_can_be_ended_without_the_ledger() {
+    let site = Site::new();
+    assert_eq!(site.unship(&["deploy", "1.0.0"]).status, 0);
+    site.interrupt(&["deploy", "1.4.0"]);
+    let whole = site.break_ledger();
+    for verb in ["resume", "abort"] {
+        let refused = site.unship(&[verb]);
+        assert_eq!(refused.status, 1);
+        assert!(refused.stderr.contains(&format!("`unship {verb} --break-glass`")), "{}", refused.stderr);
+    }
+    let busy = site.unship(&["rollback", "--break-glass", "--to", "1.0.0", "--yes"]);
+    assert_eq!(busy.status, 5, "{}", busy.stderr);
+    assert!(busy.stderr.contains("`unship resume --break-glass`"), "{}", busy.stderr);
+    let aborted = site.unship(&["abort", "--break-glass"]);
+    assert_eq!(aborted.status, 1, "{}", aborted.stderr);
+    assert_eq!(site.serves().as_deref(), Some("1.0.0"));
+    fs_err::write(site.path("ledger/ledger.sqlite"), whole).expect("writes");
+    assert!(site.says(&["log"]).contains("went back"));
+}
+
+#[test]
+fn a_release_is_bad_as_soon_as_the_run_that_takes_it_back_has_begun() {
+    // The smoke test makes the rollback long enough to be interrupted.
+    let site = Site::with("[smoke]\ncommand = [\"sleep\", \"1\"]");
+    for tag in ["1.0.0", "1.5.0"] {
+        assert_eq!(site.unship(&["deploy", tag]).status, 0, "{tag}");
+    }
+    site.interrupt(&["rollback", "--yes"]);
+    let checked = site.unship(&["quarantine", "check", "1.5.0"]);
+    assert_eq!(checked.status, 6, "{}", checked.stderr);
+    assert!(site.unship(&["quarantine", "list"]).stdout.contains("1.5.0"));
+    let lift = ["quarantine", "lift", "1.5.0", "--reason", "it was the disk"];
+    let refused = site.unship(&lift);
+    assert_eq!(refused.status, 5, "going on would mark it again: {}", refused.stderr);
+    assert_eq!(site.unship(&["resume"]).status, 0);
+    assert_eq!(site.unship(&lift).status, 0);
+    assert_eq!(site.unship(&["quarantine", "check", "1.5.0"]).status, 0);
+}
+
+#[test]
+fn a_mark_that_only_the_hosts_have_is_shown_and_can_be_lifted() {
+    let site = Site::new();
+    for tag in ["1.0.0", "1.5.0"] {
+        assert_eq!(site.unship(&["deploy", tag]).status, 0, "{tag}");
+    }
+    assert_eq!(site.unship(&["rollback", "--yes"]).status, 0);
+    // The ledger is lost and begins anew; the hosts still know.
+    for name in ["ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"] {
+        let _ = fs_err::remove_file(site.path("ledger").join(name));
+    }
+    assert_eq!(site.unship(&["deploy", "1.5.0"]).status, 1);
+    assert_eq!(site.unship(&["quarantine", "check", "1.5.0"]).status, 6);
+    assert!(site.unship(&["quarantine", "list"]).stdout.contains("on the hosts alone"));
+    let lifted = site.unship(&["quarantine", "lift", "1.5.0", "--reason", "it was the disk"]);
+    assert_eq!(lifted.status, 0, "{}", lifted.stderr);
+    assert_eq!(site.unship(&["quarantine", "check", "1.5.0"]).status, 0);
+    assert_eq!(site.unship(&["deploy", "1.5.0"]).status, 0);
 }

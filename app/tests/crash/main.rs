@@ -3,6 +3,13 @@
 //! `UNSHIP_PROVE=1` (set by `make prove-crash`) runs all of it; without it each suite takes a sample that
 //! fits into an ordinary test run.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::pedantic,
+    reason = "a test says what it skips and what it counted; a model follows what it models"
+)]
+
 mod agents;
 mod chance;
 mod conformance;

@@ -126,7 +126,7 @@ const RUN: &str = "run-1";
 
 pub async fn deploy(world: &World, name: &str, run: &str) -> Result<RunReport, FlowError> {
     let tag = name.parse().expect("a tag");
-    let prepared = flow::deploy::plan(world, run.parse().expect("a run"), &tag).await?;
+    let prepared = flow::deploy::plan(world, run.parse().expect("a run"), &tag, None).await?;
     flow::run::execute(world, prepared, &CancellationToken::new()).await
 }
 

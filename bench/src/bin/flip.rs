@@ -132,7 +132,7 @@ struct Flipped {
 async fn flip(world: &World, clock: &StepClock, tag: &Tag) -> Result<Flipped, Failure> {
     let began = Instant::now();
     let id = unship::wire::new_run_id(world.clock.now())?;
-    let prepared = deploy::plan(world, id, tag).await?;
+    let prepared = deploy::plan(world, id, tag, None).await?;
     let to = prepared.plan.to.clone();
     let title =
         |wanted: fn(&Step) -> bool| prepared.plan.steps.iter().find(|step| wanted(step)).map(Step::title);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{OnFailure, Plan, RunKind, Step};
-use crate::protocol::{Flip, HostState};
+use crate::protocol::{Flip, HostState, InstanceState};
 use crate::release::{EnvironmentName, HostName, Release, ServiceName};
 
 /// What one host was seen to have before the plan was made.
@@ -16,12 +16,26 @@ pub struct HostFacts {
 }
 
 impl HostFacts {
+    /// The releases that serve on the host: those of its instances, but for the ones that only finish their
+    /// last requests; what it would boot when nothing runs. More than one after a flip that was cut off.
+    pub fn live(&self) -> Vec<&Release> {
+        let mut live: Vec<&Release> = Vec::new();
+        for instance in &self.state.instances {
+            if instance.state != InstanceState::Draining && !live.contains(&&instance.release) {
+                live.push(&instance.release);
+            }
+        }
+        if live.is_empty() {
+            live.extend(&self.state.current);
+        }
+        live
+    }
+
     /// What the host serves: the release of its instances if they agree, else what it would boot.
     pub fn serves(&self) -> Option<&Release> {
-        let mut releases = self.state.instances.iter().map(|instance| &instance.release);
-        match releases.next() {
-            Some(first) if releases.all(|other| other == first) => Some(first),
-            Some(_) | None => self.state.current.as_ref(),
+        match self.live().as_slice() {
+            [one] => Some(one),
+            _ => self.state.current.as_ref(),
         }
     }
 

@@ -24,6 +24,7 @@ fn host(name: &str, stored: &[&str], current: Option<&str>) -> HostFacts {
             quarantined: vec![],
             disk_free_bytes: 1 << 30,
             memory_available_bytes: 1 << 30,
+            troubles: Vec::new(),
         },
     }
 }

@@ -123,6 +123,7 @@ impl Name {
     }
 
     /// The name of what this belongs to; itself if it belongs to nothing.
+    #[must_use]
     pub fn parent(&self) -> Self {
         Self { schema: self.schema.clone(), object: self.object.clone(), part: None }
     }

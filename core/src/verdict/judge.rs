@@ -95,7 +95,7 @@ pub fn judge(migration: &Migration, told: &Told, run: &StepRun) -> StepReport {
 /// The worst reason decides. A reviewed line in the file settles what the schema cannot know, and can only make
 /// it worse where the schema knows.
 fn settle(migration: &Migration, reasons: &mut Vec<Reason>) -> Verdict {
-    reasons.sort_by(|a, b| b.effect.cmp(&a.effect));
+    reasons.sort_by_key(|reason| std::cmp::Reverse(reason.effect));
     let by_rules = match reasons.first().map(|reason| reason.effect) {
         Some(Effect::Breaks) => Verdict::Breaks,
         Some(Effect::Unknown) => Verdict::Unknown,

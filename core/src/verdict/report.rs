@@ -92,6 +92,7 @@ pub enum Reup {
     },
 }
 
+#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn class_or_not_run<S: Serializer>(class: &Option<UpClass>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(class.map_or("could_not_run", UpClass::word))
 }

@@ -69,13 +69,14 @@ struct Converging<'a> {
 impl Converging<'_> {
     fn overlap(&mut self, target: &Release) -> Result<(), Failure> {
         self.check(target)?;
-        let served_before = self.agent.store.current()?;
+        // Where `current` cannot be read nobody knows what served, so only what is started here is taken back.
+        let left_over = self.agent.store.current().is_ok_and(|served| served.as_ref() != Some(target));
         let ready = self.start_beside(target);
         if let Err(failure) = ready {
-            self.take_back(target, served_before.as_ref());
+            self.take_back(target, left_over);
             return Err(failure);
         }
-        self.make_current(target).inspect_err(|_| self.take_back(target, served_before.as_ref()))?;
+        self.make_current(target).inspect_err(|_| self.take_back(target, left_over))?;
         let spec = self.spec;
         let workers = || spec.units.iter().filter(|unit| unit.listen.is_none());
         let is_worker = |slot: &SlotView| workers().any(|unit| unit.name == slot.instance.unit);
@@ -338,12 +339,12 @@ impl Converging<'_> {
     }
 
     /// Undoes the starts of a flip that did not come about. What served before is not touched, even where it
-    /// is the same release.
-    fn take_back(&mut self, target: &Release, served_before: Option<&Release>) {
+    /// is the same release; `left_over` says that the target did not, so that all its instances are of flips
+    /// that did not come about.
+    fn take_back(&mut self, target: &Release, left_over: bool) {
         if self.changed {
             return;
         }
-        let left_over = served_before != Some(target);
         let stop: Vec<_> = self
             .view
             .slots

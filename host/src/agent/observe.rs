@@ -1,11 +1,13 @@
 //! What the host has and runs, read anew each time.
 
-use unship_core::protocol::HostState;
+use unship_core::protocol::{HostState, Instance, InstanceState};
 
 use super::{Agent, Failure, prove};
+use crate::supervise;
 
 impl Agent {
-    /// Reads everything. A host whose child runner does not answer has no state that could be believed: what
+    /// Reads everything. What is damaged and is not needed to know the rest is passed over and named: one bad
+    /// file must not stand between an operator and a rollback. A host whose child runner does not answer has no state that could be believed: what
     /// serves there is not watched, so that is the answer.
     pub(super) fn observe(&mut self) -> Result<HostState, Failure> {
         let (view, exits) = self.runner.status()?;
@@ -13,19 +15,32 @@ impl Agent {
         for slot in view.slots {
             // A release that was altered, or removed by hand, while it runs: not proved is what is true.
             let proved = prove::proved(&mut self.store, &slot).unwrap_or(false);
-            instances.push(unship_core::protocol::Instance { proved, ..slot.instance });
+            let draining = slot.instance.state == InstanceState::Draining;
+            // Not to know is no matter where it serves anyway, and counts as taking connections where it must not.
+            let listening = supervise::listening(&slot).unwrap_or(draining);
+            instances.push(Instance { proved, listening, ..slot.instance });
         }
+        let releases = self.store.list()?;
+        let quarantined = self.store.quarantine_list(&releases.found);
+        let mut troubles = [releases.troubles, quarantined.troubles].concat();
+        // A link that names nothing stops only what needs it: the child runner starts nothing at boot, and
+        // nothing is pruned. The next convergence puts it right.
+        let current = self.store.current().unwrap_or_else(|error| {
+            troubles.push(error.to_string());
+            None
+        });
         Ok(HostState {
             agent: env!("CARGO_PKG_VERSION").to_owned(),
             architecture: std::env::consts::ARCH.to_owned(),
             epoch: self.epoch.read()?,
-            releases: self.store.list()?,
-            current: self.store.current()?,
+            releases: releases.found,
+            current,
             instances,
             exits,
-            quarantined: self.store.quarantine_list()?,
+            quarantined: quarantined.found,
             disk_free_bytes: self.store.free_bytes()?,
             memory_available_bytes: memory_available()?,
+            troubles,
         })
     }
 }

@@ -13,6 +13,7 @@ mod verify;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use unship_core::capsule::{Capsule, Manifest};
 use unship_core::protocol::StoredRelease;
@@ -24,6 +25,21 @@ pub use staging::Staging;
 
 use crate::clock;
 use crate::durable;
+
+/// What a look at a folder found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found<T> {
+    /// What could be read.
+    pub found: Vec<T>,
+    /// What could not, each in one sentence that names the file.
+    pub troubles: Vec<String>,
+}
+
+impl<T> Default for Found<T> {
+    fn default() -> Found<T> {
+        Found { found: Vec::new(), troubles: Vec::new() }
+    }
+}
 
 /// The releases under a root.
 #[derive(Debug)]
@@ -82,30 +98,42 @@ impl Store {
         Capsule::from_json(&bytes).map_err(|error| StoreError::Unreadable { path, why: error.to_string() })
     }
 
-    /// The stored releases, oldest first. What is in the folder and is no release is left out.
-    pub fn list(&self) -> Result<Vec<StoredRelease>, StoreError> {
+    /// The stored releases, oldest first. What is in the folder and is no release is left out; a release whose
+    /// manifest cannot be read is left out and named.
+    pub fn list(&self) -> Result<Found<StoredRelease>, StoreError> {
         let entries = match fs_err::read_dir(self.releases()) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
             Err(error) => return Err(error.into()),
         };
         let mut found = Vec::new();
+        let mut troubles = Vec::new();
         for entry in entries {
             let name = entry?.file_name();
             let Some(tag) = name.to_str().and_then(|name| name.parse::<Tag>().ok()) else { continue };
-            let Some(manifest) = self.manifest_at(&tag)? else { continue };
-            let written = fs_err::metadata(self.folder_of(&tag).join("manifest.json"))?.modified()?;
-            found.push((
-                written,
-                StoredRelease {
-                    release: manifest.release(),
-                    bytes: manifest.size(),
-                    published_at: clock::timestamp_of(written),
-                },
-            ));
+            if !self.folder_of(&tag).is_dir() {
+                continue;
+            }
+            match self.stored_at(&tag) {
+                Ok(stored) => found.extend(stored),
+                Err(error) => troubles.push(error.to_string()),
+            }
         }
+        troubles.sort_unstable();
         found.sort_by(|(a_at, a), (b_at, b)| a_at.cmp(b_at).then_with(|| a.release.tag.cmp(&b.release.tag)));
-        Ok(found.into_iter().map(|(_, stored)| stored).collect())
+        Ok(Found { found: found.into_iter().map(|(_, stored)| stored).collect(), troubles })
+    }
+
+    /// What is stored under `tag`, with when it was published; `None` when that is no release.
+    fn stored_at(&self, tag: &Tag) -> Result<Option<(SystemTime, StoredRelease)>, StoreError> {
+        let Some(manifest) = self.manifest_at(tag)? else { return Ok(None) };
+        let written = fs_err::metadata(self.folder_of(tag).join("manifest.json"))?.modified()?;
+        let stored = StoredRelease {
+            release: manifest.release(),
+            bytes: manifest.size(),
+            published_at: clock::timestamp_of(written),
+        };
+        Ok(Some((written, stored)))
     }
 
     /// The release that is started at boot.

@@ -16,7 +16,8 @@ impl Store {
         // An unreadable `current` stops here: what it means must be known before anything is removed.
         let current = self.current()?.map(|release| release.digest);
         let mut removed = Vec::new();
-        for stored in self.list()? {
+        // What cannot be read is not removed: nobody knows what it is.
+        for stored in self.list()?.found {
             let digest = stored.release.digest;
             if keep.contains(&digest) || current == Some(digest) {
                 continue;

@@ -1,13 +1,14 @@
 //! Marks on releases that must not be started on this host again: one file a digest, so that other
 //! deployers can look as well.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
 
-use unship_core::protocol::QuarantinedRelease;
-use unship_core::release::Release;
+use unship_core::protocol::{QuarantinedRelease, StoredRelease};
+use unship_core::release::{Digest, Release};
 
-use super::{Store, StoreError, read_json};
+use super::{Found, Store, StoreError, read_json};
 use crate::durable;
 
 impl Store {
@@ -22,22 +23,48 @@ impl Store {
         Ok(mark.map(|mark| mark.reason))
     }
 
-    /// All marks, by tag.
-    pub fn quarantine_list(&self) -> Result<Vec<QuarantinedRelease>, StoreError> {
-        let entries = match fs_err::read_dir(self.root.join("quarantine")) {
+    /// All marks, by tag. A mark that cannot be read is named, and counts for every release of `stored` with
+    /// the digest in its name: such a release is not started here either.
+    pub fn quarantine_list(&self, stored: &[StoredRelease]) -> Found<QuarantinedRelease> {
+        let mut marks = Found::default();
+        let folder = self.root.join("quarantine");
+        let entries = match fs_err::read_dir(&folder) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error.into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return marks,
+            Err(error) => {
+                marks.troubles.push(error.to_string());
+                return marks;
+            }
         };
-        let mut marks: Vec<QuarantinedRelease> = Vec::new();
         for entry in entries {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "json") {
-                marks.extend(read_json(&path)?);
+            let path = match entry {
+                Ok(entry) => entry.path(),
+                Err(error) => {
+                    marks.troubles.push(error.to_string());
+                    continue;
+                }
+            };
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            match read_json(&path) {
+                Ok(mark) => marks.found.extend(mark),
+                Err(error) => {
+                    let reason = error.to_string();
+                    let name = path.file_stem().and_then(OsStr::to_str);
+                    let digest = name.and_then(|name| name.parse::<Digest>().ok());
+                    let named = stored.iter().filter(|stored| Some(stored.release.digest) == digest);
+                    marks.found.extend(named.map(|stored| QuarantinedRelease {
+                        release: stored.release.clone(),
+                        reason: reason.clone(),
+                    }));
+                    marks.troubles.push(reason);
+                }
             }
         }
-        marks.sort_by(|a: &QuarantinedRelease, b| a.release.tag.cmp(&b.release.tag));
-        Ok(marks)
+        marks.found.sort_by(|a: &QuarantinedRelease, b| a.release.tag.cmp(&b.release.tag));
+        marks.troubles.sort_unstable();
+        marks
     }
 
     /// Puts the mark on a release, stored here or not. Answers whether anything was written.

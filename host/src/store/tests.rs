@@ -82,7 +82,7 @@ fn a_release_is_published_whole_and_read_only() {
     assert_eq!((mode("manifest.json"), mode("capsule.json")), (0o444, 0o444));
     store.verify(&release).expect("verified");
     assert_eq!(store.capsule(&release).expect("capsule"), capsule(&release));
-    let listed = store.list().expect("list");
+    let listed = store.list().expect("list").found;
     assert_eq!((listed.len(), listed[0].bytes, &listed[0].release), (1, 11, &release));
     assert_eq!(everything_below(&folder.path().join("staging")), BTreeSet::new());
 
@@ -195,7 +195,7 @@ fn a_staged_file_with_other_content_is_dropped_and_sent_again() {
     store.write(&release.digest, "bin/demo", 0, b"program").expect("write again");
     let short = store.publish(&release.digest, &capsule(&release)).expect_err("a file is missing");
     assert!(matches!(&short, StoreError::Incomplete { path, have: 0, size: 4 } if path == "share/a/b"));
-    assert!(store.list().expect("list").is_empty(), "nothing is published before everything is right");
+    assert!(store.list().expect("list").found.is_empty(), "nothing is published before everything is right");
     store.write(&release.digest, "share/a/b", 0, b"data").expect("write");
     let other = Release { tag: "v2".parse().expect("tag"), ..release.clone() };
     let wrong = store.publish(&release.digest, &capsule(&other)).expect_err("another release's capsule");
@@ -312,7 +312,7 @@ fn pruning_removes_read_only_releases_and_old_stagings() {
     store.set_current(&two).expect("current");
     let removed = store.prune(&BTreeSet::from([three.digest])).expect("prune");
     assert_eq!(removed, [one]);
-    let left: Vec<_> = store.list().expect("list").into_iter().map(|stored| stored.release).collect();
+    let left: Vec<_> = store.list().expect("list").found.into_iter().map(|stored| stored.release).collect();
     assert_eq!(left, [two, three]);
     assert_eq!(everything_below(&folder.path().join("staging")), BTreeSet::new());
 }

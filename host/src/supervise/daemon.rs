@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::FlockOperation;
-use unship_core::protocol::ServiceSpec;
+use unship_core::protocol::{ServiceSpec, UnitSpec};
 
 use super::exits::Exits;
 use super::instances::STANDBY_QUIET;
@@ -19,7 +19,7 @@ use super::slot::Slot;
 use super::spawn::check_unit;
 use super::standby::Standby;
 use super::state::{State, StateFile};
-use super::wire::View;
+use super::wire::{ListenerView, View};
 use super::{SuperviseError, SuperviseOptions, log, proc};
 use crate::paths::HostPaths;
 use crate::store::Store;
@@ -272,7 +272,18 @@ impl Daemon {
     }
 
     pub(super) fn view(&self) -> View {
-        View { sequence: self.sequence, slots: self.slots.iter().map(Slot::view).collect() }
+        View {
+            sequence: self.sequence,
+            slots: self.slots.iter().map(|slot| slot.view(self.listener_view(&slot.order.unit))).collect(),
+        }
+    }
+
+    fn listener_view(&self, unit: &UnitSpec) -> ListenerView {
+        if unit.listen.is_none() {
+            return ListenerView::None;
+        }
+        let listener = self.listeners.iter().find(|listener| listener.unit == unit.name);
+        listener.map_or(ListenerView::Unknown, |listener| ListenerView::Inode(listener.inode))
     }
 
     /// Writes the state if it changed. A full disk does not stop the instances: it is said in the log, and

@@ -21,6 +21,8 @@ pub(super) struct Listener {
     pub(super) unit: String,
     pub(super) address: SocketAddr,
     pub(super) socket: OwnedFd,
+    /// The socket's inode number: what `/proc/PID/fd` of every process that has it open shows.
+    pub(super) inode: u64,
 }
 
 /// Reads a unit's `listen`.
@@ -36,21 +38,23 @@ impl Listener {
     /// Binds and listens.
     pub(super) fn bind(unit: &str, address: SocketAddr) -> Result<Listener, SuperviseError> {
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let bound = || -> rustix::io::Result<OwnedFd> {
+        let bound = || -> rustix::io::Result<Listener> {
             let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
             rustix::net::sockopt::set_socket_reuseaddr(&socket, true)?;
             rustix::net::bind(&socket, &address)?;
             rustix::net::listen(&socket, BACKLOG)?;
-            Ok(socket)
+            Listener::of(unit, address, socket)
         };
-        match bound() {
-            Ok(socket) => Ok(Listener { unit: unit.to_owned(), address, socket }),
-            Err(error) => Err(SuperviseError::Listen {
-                unit: unit.to_owned(),
-                listen: address.to_string(),
-                why: std::io::Error::from(error).to_string(),
-            }),
-        }
+        bound().map_err(|error| SuperviseError::Listen {
+            unit: unit.to_owned(),
+            listen: address.to_string(),
+            why: std::io::Error::from(error).to_string(),
+        })
+    }
+
+    fn of(unit: &str, address: SocketAddr, socket: OwnedFd) -> rustix::io::Result<Listener> {
+        let inode = rustix::fs::fstat(&socket)?.st_ino;
+        Ok(Listener { unit: unit.to_owned(), address, socket, inode })
     }
 
     /// Takes a copy of the socket out of an instance that has it.
@@ -66,7 +70,7 @@ impl Listener {
         for number in numbers {
             let socket = rustix::process::pidfd_getfd(pidfd.as_fd(), number, PidfdGetfdFlags::empty())?;
             if listens_on(&socket, address) {
-                return Ok(Some(Listener { unit: unit.to_owned(), address, socket }));
+                return Ok(Some(Listener::of(unit, address, socket)?));
             }
         }
         Ok(None)

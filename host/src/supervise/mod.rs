@@ -34,6 +34,7 @@ use unship_core::protocol::ServiceSpec;
 
 pub use client::{Client, wait_until_up};
 pub use error::SuperviseError;
+pub(crate) use proc::listening;
 pub use shim::{SHIM_VERB, ShimError, exec_shim};
 pub(crate) use wire::{SlotView, StartOrder, View};
 

@@ -3,6 +3,10 @@
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
+use unship_core::protocol::InstanceState;
+
+use super::wire::{ListenerView, SlotView};
+
 /// The most processes that are looked at when one is searched by its environment.
 const PROCESSES_MAX: usize = 100_000;
 
@@ -38,6 +42,53 @@ pub(super) fn of_invocation(invocation: &str) -> Vec<u32> {
         environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
     });
     ours.collect()
+}
+
+/// Whether the process has the socket with this inode number open.
+fn has_socket(pid: u32, inode: u64) -> io::Result<bool> {
+    let wanted = format!("socket:[{inode}]");
+    for entry in fs_err::read_dir(format!("/proc/{pid}/fd"))? {
+        match fs_err::read_link(entry?.path()) {
+            Ok(to) if to.as_os_str().as_bytes() == wanted.as_bytes() => return Ok(true),
+            Ok(_) => {}
+            // Closed since the folder was read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
+/// Whether an instance has its unit's listener open; nothing when that cannot be seen. For one that drains,
+/// also whether a process that it started has it: a server may hand the socket to its children.
+pub(crate) fn listening(slot: &SlotView) -> Option<bool> {
+    let pid = slot.instance.pid;
+    let inode = match slot.listener {
+        _ if pid == 0 => return Some(false),
+        ListenerView::None => return Some(false),
+        ListenerView::Unknown => return None,
+        ListenerView::Inode(inode) => inode,
+    };
+    let has = |pid| match has_socket(pid, inode) {
+        Ok(has) => Some(has),
+        // It has ended.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(false),
+        Err(_) => None,
+    };
+    match has(pid) {
+        Some(false) if slot.instance.state == InstanceState::Draining => {
+            let children = of_invocation(&slot.instance.invocation);
+            let seen: Vec<_> = children.into_iter().map(has).collect();
+            if seen.contains(&Some(true)) {
+                Some(true)
+            } else if seen.contains(&None) {
+                None
+            } else {
+                Some(false)
+            }
+        }
+        seen => seen,
+    }
 }
 
 /// The numbers of the process's descriptors that are sockets.

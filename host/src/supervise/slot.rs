@@ -12,7 +12,7 @@ use unship_core::time::Timestamp;
 use super::notify::NotifySocket;
 use super::proc;
 use super::state::{PhaseRecord, SlotRecord};
-use super::wire::{SlotView, StartOrder};
+use super::wire::{ListenerView, SlotView, StartOrder};
 use crate::clock;
 
 /// How long a process that got its SIGTERM for not getting ready may take to end.
@@ -231,7 +231,8 @@ impl Slot {
         now + Duration::from_millis(self.order.unit.restart_delay_ms.max(RESTART_DELAY_MS_MIN))
     }
 
-    pub(super) fn view(&self) -> SlotView {
+    /// What is told of it; `listener` is its unit's.
+    pub(super) fn view(&self, listener: ListenerView) -> SlotView {
         let state = match self.phase {
             Phase::Starting { .. } => InstanceState::Starting,
             Phase::Ready if self.leaving => InstanceState::Draining,
@@ -251,7 +252,9 @@ impl Slot {
                 restarts: self.restarts,
                 started_at: self.started_at,
                 ready_after_us: self.ready_after_us,
+                listening: false,
             },
+            listener,
             files: self.order.files.clone(),
             program: self.order.program(),
             asked: self.draining(),

@@ -111,13 +111,27 @@ impl View {
     }
 }
 
+/// The listening socket of a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ListenerView {
+    /// The unit has none.
+    None,
+    /// The socket with this inode number, which is how `/proc/PID/fd` names it.
+    Inode(u64),
+    /// The unit has one, and the child runner does not hold it.
+    Unknown,
+}
+
 /// One slot: an instance over all its restarts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SlotView {
     /// Its number, never used twice.
     pub(crate) slot: u64,
-    /// What the protocol says of it; `proved` is for the agent to find out.
+    /// What the protocol says of it; `proved` and `listening` are for the agent to find out.
     pub(crate) instance: Instance,
+    /// The listening socket of its unit.
+    pub(crate) listener: ListenerView,
     /// Where its release's files are.
     pub(crate) files: PathBuf,
     /// The file that it was started from.

@@ -1,5 +1,7 @@
 //! The host crate as a whole: a real agent, a real child runner, real processes and sockets.
 
+mod damage;
+mod drain;
 mod flip;
 mod runner;
 mod support;

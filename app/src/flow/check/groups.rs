@@ -50,7 +50,7 @@ impl Groups {
             }
             let newest_first: Vec<&Migration> = group().map(|(migration, _)| &**migration).collect();
             let Some(undone) = shadow.undo_together(&newest_first).await? else { continue };
-            let Some((_, before)) = group().last() else { continue };
+            let Some((_, before)) = self.last.get(self.last.len() - size) else { continue };
             if diff(before, &undone).iter().all(Change::is_reordered) {
                 let ids: Vec<String> = steps[start..].iter().map(|step| step.id.clone()).collect();
                 for step in steps[start..].iter_mut().filter(|step| open(step)) {

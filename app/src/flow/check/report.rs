@@ -53,17 +53,17 @@ impl CheckReport {
         span: Option<Span>,
         steps: Vec<StepReport>,
         remarks: Vec<String>,
-        took: Duration,
+        whole: Duration,
         judging: Duration,
     ) -> Self {
         let verdict = steps.iter().map(|step| step.verdict).max().unwrap_or(Verdict::Compatible);
-        let summary = Summary::of(&steps, took, judging);
+        let summary = Summary::of(&steps, whole, judging);
         Self { tool, server, span, verdict, summary, steps, remarks }
     }
 }
 
 impl Summary {
-    fn of(steps: &[StepReport], took: Duration, judging: Duration) -> Self {
+    fn of(steps: &[StepReport], whole: Duration, judging: Duration) -> Self {
         let mut summary = Self { steps: steps.len(), ..Self::default() };
         for step in steps {
             let up = step.up.class.map_or("could_not_run", unship_core::verdict::UpClass::word);
@@ -76,7 +76,7 @@ impl Summary {
             summary.down_destroys += usize::from(!step.down.destroys.objects.is_empty());
             summary.not_atomic += usize::from(step.up.not_atomic.is_some() || step.down.not_atomic.is_some());
         }
-        summary.ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        summary.ms = u64::try_from(whole.as_millis()).unwrap_or(u64::MAX);
         let seconds = judging.as_secs_f64();
         #[allow(clippy::cast_precision_loss, reason = "counts of steps are small")]
         if seconds > 0.0 {

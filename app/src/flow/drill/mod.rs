@@ -129,7 +129,7 @@ impl Drill<'_> {
     }
 
     async fn build_and_deploy_good(&self) -> Result<Release, DrillError> {
-        let prepared = deploy::plan(&self.world, self.run_id("good"), &self.scenario.good).await?;
+        let prepared = deploy::plan(&self.world, self.run_id("good"), &self.scenario.good, None).await?;
         let good = prepared.plan.to.clone();
         self.execute(&self.world, prepared).await?;
         Ok(good)
@@ -150,7 +150,7 @@ impl Drill<'_> {
         // A smoke test that fails would take the bad release back before anybody saw it fail.
         let mut unsmoked = self.world.clone();
         unsmoked.target.smokes = false;
-        let prepared = deploy::plan(&unsmoked, self.run_id("bad"), &self.scenario.bad).await?;
+        let prepared = deploy::plan(&unsmoked, self.run_id("bad"), &self.scenario.bad, None).await?;
         let deployed = self.execute(&unsmoked, prepared).await?;
         let deploy = Window { from_us: deploy_from, until_us: load.now_us() };
 

@@ -119,6 +119,7 @@ impl ModelHost {
             restarts: 0,
             started_at: Timestamp(0),
             ready_after_us: None,
+            listening: false,
         });
         HostState {
             agent: "model".into(),
@@ -131,6 +132,7 @@ impl ModelHost {
             quarantined: self.quarantined.clone(),
             disk_free_bytes: 1 << 40,
             memory_available_bytes: 1 << 34,
+            troubles: Vec::new(),
         }
     }
 

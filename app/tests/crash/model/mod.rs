@@ -175,6 +175,7 @@ impl ModelSite {
     /// What flows are told of the configuration.
     pub fn target(who: &str) -> Target {
         Target {
+            break_glass: false,
             service: service("/srv"),
             environment: "test".parse().expect("an environment"),
             who: who.to_owned(),

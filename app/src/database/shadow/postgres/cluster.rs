@@ -200,7 +200,7 @@ async fn harden(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
 fn random_word() -> std::io::Result<String> {
     let mut bytes = [0; 16];
     fs_err::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 /// A directory that only the server's account can enter, with the password that initdb is to set.

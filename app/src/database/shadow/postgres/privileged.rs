@@ -70,10 +70,10 @@ fn is_allowed(statement: &str, wanted: &Privileged) -> bool {
                 && words.len() <= 9
         }
         Privileged::Catalog(table) => {
-            let target = match words.as_slice() {
-                ["UPDATE", target, ..] => target,
-                ["DELETE", "FROM", target, ..] | ["INSERT", "INTO", target, ..] => target,
-                _ => return false,
+            let (["UPDATE", target, ..] | ["DELETE", "FROM", target, ..] | ["INSERT", "INTO", target, ..]) =
+                words.as_slice()
+            else {
+                return false;
             };
             let target = target.to_lowercase();
             (target == *table || target == format!("pg_catalog.{table}"))

@@ -167,7 +167,7 @@ impl Session {
             }
         };
         if ended.is_none() {
-            self.kill(process).await?;
+            self.kill(process);
         }
         let outcome = match (stopped, ended) {
             (None, Some(Ok(()))) => Ok(()),
@@ -183,13 +183,12 @@ impl Session {
     }
 
     /// Ends a server process that does not listen. The server then restarts all others, ours included.
-    async fn kill(&mut self, process: i32) -> Result<(), ShadowError> {
+    fn kill(&mut self, process: i32) {
         self.conn = None;
         if let Some(process) = Pid::from_raw(process).filter(|_| self.server.is_throwaway()) {
             // It may have ended meanwhile.
             let _ = kill_process(process, Signal::KILL);
         }
-        Ok(())
     }
 
     /// A server that lost a process, or ran out of memory, has dropped every session.

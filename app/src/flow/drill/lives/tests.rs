@@ -19,6 +19,7 @@ fn instance(tag: &str, pid: u32, state: InstanceState) -> Instance {
         restarts: 0,
         started_at: Timestamp(1_000),
         ready_after_us: None,
+        listening: false,
     }
 }
 
@@ -46,6 +47,7 @@ fn state(instances: Vec<Instance>, exits: Vec<InstanceExit>) -> HostState {
         quarantined: Vec::new(),
         disk_free_bytes: 0,
         memory_available_bytes: 0,
+        troubles: Vec::new(),
     }
 }
 
