@@ -136,9 +136,9 @@ async fn nobody_disturbs_a_run_that_is_under_way() {
             let place = format!("point {point}, {name}: {one:?} and {other:?} {there:?}");
             assert!(matches!(one, Ok(Some(Outcome::Completed))), "{place}");
             match (other, &there) {
-                (Other::Status, Ok(None)) => {}
-                // Its journal is not there yet, or is closed already.
-                (Other::Resume | Other::Abort, Err(FlowError::NothingToResume)) => {}
+                // A run's journal is not there yet at its beginning, and closed at its end.
+                (Other::Status, Ok(None))
+                | (Other::Resume | Other::Abort, Err(FlowError::NothingToResume)) => {}
                 _ => assert_eq!(status(&there), ExitCode::from(exit::LOCKED), "{place}"),
             }
             assert_eq!(site.violations(), Vec::<String>::new(), "{place}");

@@ -11,10 +11,10 @@ const OFFSET_US_MAX: u64 = 12_000;
 
 #[test]
 fn of_two_rollbacks_exactly_one_runs() {
-    let count = if thorough() { 1_000 } else { 40 };
-    let (mut first_won, mut late) = (0, 0);
+    let count: u32 = if thorough() { 1_000 } else { 40 };
+    let (mut first_won, mut late) = (0_u32, 0_u32);
     for seed in 0..count {
-        let mut chance = Chance::new(2_000_000 + seed);
+        let mut chance = Chance::new(2_000_000 + u64::from(seed));
         let site = Site::new();
         let start = || site.command(&["rollback", "--yes"]).spawn().expect("unship starts");
         let one = start();
@@ -23,7 +23,7 @@ fn of_two_rollbacks_exactly_one_runs() {
         let one = one.wait_with_output().expect("ends");
         let two = two.wait_with_output().expect("ends");
         let (winner, loser) = if one.status.success() { (&one, &two) } else { (&two, &one) };
-        first_won += usize::from(one.status.success());
+        first_won += u32::from(one.status.success());
         let place = format!("seed {seed}: {}---\n{}", text(&one), text(&two));
         assert_eq!(winner.status.code(), Some(0), "nobody ran; {place}");
         let words = text(loser);
@@ -41,5 +41,5 @@ fn of_two_rollbacks_exactly_one_runs() {
         assert_eq!(log.matches("rollback").count(), 1, "one run is recorded; {log}");
     }
     say(&format!("{count} races: the first won {first_won}, {late} came when all was over"));
-    assert!(late * 10 < count as usize, "{late} of {count} were no races");
+    assert!(late * 10 < count, "{late} of {count} were no races");
 }

@@ -143,7 +143,7 @@ pub fn text(output: &Output) -> String {
 
 pub struct Site {
     place: PathBuf,
-    _folder: Option<tempfile::TempDir>,
+    folder: Option<tempfile::TempDir>,
     pub port: u16,
     supervisor: Option<Child>,
 }
@@ -165,13 +165,13 @@ impl Site {
         drop(lock);
         let mut site = Site::at(folder.path().to_owned(), Some(folder));
         site.supervise();
-        site.until("the service is up", || site.version().as_deref() == Some(BAD));
+        Site::until("the service is up", || site.version().as_deref() == Some(BAD));
         site
     }
 
     fn at(place: PathBuf, folder: Option<tempfile::TempDir>) -> Site {
         let port = free_port();
-        let site = Site { place, _folder: folder, port, supervisor: None };
+        let site = Site { place, folder, port, supervisor: None };
         let at = |name: &str| site.path(name).display().to_string();
         let configuration = format!(
             "[service]\nname = \"tinyd\"\nversion = [\"{{executable}}\", \"version\"]\nstateless = true\n\
@@ -238,7 +238,7 @@ impl Site {
         command.stdout(Stdio::null()).stderr(Stdio::null());
         self.supervisor = Some(command.spawn().expect("the child runner starts"));
         let socket = self.path("run/supervise.sock");
-        self.until("the child runner answers", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
+        Site::until("the child runner answers", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
     }
 
     /// kill -9 of the child runner.
@@ -262,7 +262,7 @@ impl Site {
         get(self.port, "/version").ok()
     }
 
-    pub fn until(&self, what: &str, is_so: impl Fn() -> bool) {
+    fn until(what: &str, is_so: impl Fn() -> bool) {
         let began = Instant::now();
         while !is_so() {
             assert!(began.elapsed() < WAIT_MAX, "waited too long until {what}");
@@ -302,12 +302,12 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        if self.supervisor.is_none() && self._folder.is_some() && self.path("run").exists() {
+        if self.supervisor.is_none() && self.folder.is_some() && self.path("run").exists() {
             // Whatever a killed child runner left is ended by its successor.
             self.supervise();
         }
         self.end_supervise();
-        if let Some(folder) = &self._folder {
+        if let Some(folder) = &self.folder {
             make_removable(folder.path());
         }
     }

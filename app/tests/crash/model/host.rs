@@ -57,6 +57,10 @@ impl From<Refusal> for Failure {
     }
 }
 
+fn stale(yours: Epoch, now: &EpochRecord) -> Refusal {
+    Refusal::StaleEpoch { yours: yours.0, now: Box::new(now.clone()) }
+}
+
 fn failed<T>(why: impl Into<String>) -> Result<T, Failure> {
     Err(Failure::Failed(why.into()))
 }
@@ -104,7 +108,7 @@ impl ModelHost {
     /// What `Observe` answers.
     pub fn state(&self) -> HostState {
         let mut releases = self.releases.clone();
-        releases.sort_by_key(|release| release.published_at);
+        releases.sort_by_key(|stored| stored.published_at);
         let instances = self.slots.iter().map(|slot| Instance {
             unit: slot.unit.clone(),
             release: slot.release.clone(),
@@ -196,10 +200,6 @@ impl ModelHost {
         Ok(None)
     }
 
-    fn stale(&self, yours: Epoch, now: &EpochRecord) -> Refusal {
-        Refusal::StaleEpoch { yours: yours.0, now: Box::new(now.clone()) }
-    }
-
     fn check_epoch(&self, envelope: &Envelope) -> Result<(), Failure> {
         if self.ignores_epochs {
             return Ok(());
@@ -212,7 +212,7 @@ impl ModelHost {
         if own || envelope.epoch > record.epoch {
             return Err(Refusal::NotClaimed.into());
         }
-        Err(self.stale(envelope.epoch, record).into())
+        Err(stale(envelope.epoch, record).into())
     }
 
     fn claim(&mut self, envelope: &Envelope, holder: &Holder) -> Result<bool, Failure> {
@@ -221,7 +221,7 @@ impl ModelHost {
             Some(record) if *record == wanted => return Ok(false),
             Some(record) if envelope.epoch > record.epoch || self.ignores_epochs => {}
             Some(record) if envelope.epoch == record.epoch && record.holder.run == envelope.run => {}
-            Some(record) => return Err(self.stale(envelope.epoch, record).into()),
+            Some(record) => return Err(stale(envelope.epoch, record).into()),
             None => {}
         }
         self.epoch = Some(wanted);
