@@ -89,6 +89,9 @@ fn host_lines(host: &HostStatus) -> Vec<String> {
         Some(trouble) => format!("  {:<16} {serves:<12} {BAD}{trouble}{BAD:#}", host.host),
     }];
     lines.extend(host.state.instances.iter().map(instance_line));
+    for trouble in &host.state.troubles {
+        lines.push(format!("      {WARN}damaged{WARN:#}      {}", plain(trouble)));
+    }
     for mark in &host.state.quarantined {
         lines.push(format!("      quarantined  {:<12} {}", mark.release, plain(&mark.reason)));
     }

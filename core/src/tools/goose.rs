@@ -85,7 +85,7 @@ pub(super) fn read(files: Vec<MigrationFile>) -> Result<MigrationSet, ReadError>
     for file in files {
         let reason = match kind_of(&file) {
             Kind::Sql(version, name) => {
-                let migration = migration(file, version, name, &mut set.remarks)?;
+                let migration = migration(file, version, &name, &mut set.remarks)?;
                 set.migrations.push(migration);
                 continue;
             }
@@ -126,7 +126,7 @@ fn kind_of(file: &MigrationFile) -> Kind {
 fn migration(
     file: MigrationFile,
     version: i64,
-    name: String,
+    name: &str,
     remarks: &mut Vec<Remark>,
 ) -> Result<Migration, ReadError> {
     let written = file.file_name().split('_').next().unwrap_or_default().to_owned();
@@ -134,7 +134,7 @@ fn migration(
         tool: Tool::Goose,
         id: format!("{written}_{name}"),
         version: Version::number(i128::from(version), &written),
-        name: name.clone(),
+        name: name.to_owned(),
         compatible_note,
         up,
         down,

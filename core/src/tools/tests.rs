@@ -237,7 +237,7 @@ fn a_file_that_is_no_text_is_a_step_that_says_so() {
             assert!(up.sql.is_empty() && up.batches.is_empty());
             assert_eq!((up.path.clone(), checksum(&set.migrations[1])), (path(2), None));
             let unreadable = up.unreadable.clone().unwrap_or_else(|| panic!("{tool} read it"));
-            (unreadable.line, unreadable.why, up.digest.clone())
+            (unreadable.line, unreadable.why, up.digest)
         };
         let bytes = |bytes: &[u8]| bad(MigrationFile::new(path(2), bytes));
         let nul = bytes(b"SELECT 1;\n\0");

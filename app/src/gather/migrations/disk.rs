@@ -97,10 +97,7 @@ impl Reader<'_> {
 
     fn file(&mut self, full: &Path, path: String) -> Result<(), GatherError> {
         let folder = self.root.display().to_string();
-        let file = if !is_read(&path) {
-            self.budget.take(&folder, 0)?;
-            MigrationFile::new(path, Vec::new())
-        } else {
+        let file = if is_read(&path) {
             let opened = fs_err::File::open(full).and_then(|file| Ok((file.metadata()?.len(), file)));
             match opened {
                 Ok((length, file)) => {
@@ -119,6 +116,9 @@ impl Reader<'_> {
                     unreadable(path, &error)
                 }
             }
+        } else {
+            self.budget.take(&folder, 0)?;
+            MigrationFile::new(path, Vec::new())
         };
         self.files.push(file);
         Ok(())

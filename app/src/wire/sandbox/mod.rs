@@ -15,6 +15,7 @@ pub use scenario::scenario;
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -306,7 +307,8 @@ impl Place {
         for name in ["root", "ledger", "data"] {
             fs_err::create_dir_all(folder.join(name))?;
         }
-        fs_err::create_dir_all(&runtime)?;
+        // The child runner refuses a folder that others can write to.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&runtime)?;
         Ok(Place { folder, runtime, _temporary: temporary })
     }
 }
