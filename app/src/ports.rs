@@ -171,7 +171,7 @@ pub struct SourceError {
 pub trait Prober: Send + Sync {
     /// Asks until the service on the host answers well as `tag`, or the configured time is up.
     async fn probe(&self, host: &HostName, tag: &Tag) -> Result<String, CheckFailure>;
-    /// Opens so many connections at once and asks once on each; fails with the first answer that is not
+    /// Opens so many connections at once, and as many one after the other, and asks once on each; fails with the first answer that is not
     /// `tag`'s. A prober that has nobody to ask has nothing to say against it.
     async fn all_answer(&self, _tag: &Tag, _connections: usize) -> Result<(), String> {
         Ok(())

@@ -66,7 +66,12 @@ impl HttpProber {
     async fn ask_on_each(&self, tag: &Tag, connections: usize) -> Result<(), String> {
         let Some(address) = self.address else { return Ok(()) };
         let asked = (0..connections).map(|_| self.ask_version(address, tag));
-        futures_util::future::try_join_all(asked).await.map(|_| ())
+        futures_util::future::try_join_all(asked).await?;
+        // One after the other as well: who takes a connection depends on who waits for one at that moment.
+        for _ in 0..connections {
+            self.ask_version(address, tag).await?;
+        }
+        Ok(())
     }
 
     fn shown(&self) -> &str {

@@ -12,7 +12,7 @@
  *   ANSWERS         the status of ordinary answers, 0 for the right one
  *   ABORTS_AFTER_MS abort() this long after it got ready, 0 for never
  *   READY_AFTER_MS  how long it takes to get ready
- *   DRAINS          whether it finishes what it has when it is told to stop, or just ends
+ *   DRAINS          told to stop: 1 finishes what it has, 0 just ends, 2 does not listen and goes on
  *
  *   GET /          200, or ANSWERS        GET /slow?ms=N   200 after N ms
  *   POST /notes    201, or ANSWERS        GET /stream      20 parts in 2 s
@@ -252,6 +252,7 @@ int main(int count, char **arguments) {
     }
     if (pipe2(wake, O_CLOEXEC | O_NONBLOCK) == -1) return 1;
     struct sigaction action = {.sa_handler = on_term};
+    if (DRAINS == 2) action.sa_handler = SIG_IGN;
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
 

@@ -230,36 +230,46 @@ impl Attempt<'_> {
     }
 
     /// That nothing else takes new connections. A signal takes the listener from nobody: a release that
-    /// ignores it, or hangs, still has it open and goes on answering. Where that is so, many new connections
-    /// are opened at once and all must be the target's. A rollback ends what still answers after a moment; a
-    /// deploy gives the release before it the time that it has to finish.
+    /// ignores it, or hangs, still has it open and may go on answering. Most services close it at once, and
+    /// then this is over. One that keeps it is watched: if it answers, a rollback ends it, and a deploy gives
+    /// it the time that it has to finish.
     async fn alone(&self, name: &HostName, release: &Release, state: &HostState) -> Result<(), StepError> {
         let mut lingers = still_listening(state, release);
         let began = Instant::now();
-        let patience = match self.kind {
-            RunKind::Rollback => LINGER_MAX,
-            RunKind::Deploy => Duration::from_millis(self.world.target.service.drain_ms_max) + LINGER_MAX,
-        };
+        let mut answered = None;
         let mut ended = false;
         while let Some(other) = lingers {
-            let Err(why) = self.world.prober.all_answer(&release.tag, CONNECTIONS_SURE).await else {
-                return Ok(());
-            };
-            if began.elapsed() >= patience {
-                if ended {
+            let asked = self.world.prober.all_answer(&release.tag, CONNECTIONS_SURE).await;
+            // The first moment belongs to the signal that is on its way.
+            if began.elapsed() > SIGNAL_MAX {
+                answered = answered.or(asked.err());
+            }
+            let watched = began.elapsed() > LINGER_MAX;
+            match &answered {
+                None if watched => return Ok(()),
+                Some(_) if self.kind == RunKind::Rollback && !ended => {
+                    ended = true;
+                    self.end_at_once(name, release).await?;
+                }
+                Some(why) if began.elapsed() > LINGER_MAX + self.drain_max() => {
                     return Err(StepError::with_hint(
                         format!("{name} is not proved: {other} was told to stop and still answers: {why}"),
                         Some("`unship status` shows its process".into()),
                     ));
                 }
-                ended = true;
-                self.end_at_once(name, release).await?;
-            } else {
-                tokio::time::sleep(LINGER_LOOK).await;
+                _ => tokio::time::sleep(LINGER_LOOK).await,
             }
             lingers = self.observe(name).await?.and_then(|state| still_listening(&state, release));
         }
         Ok(())
+    }
+
+    /// How long an instance that was told to stop has to finish.
+    fn drain_max(&self) -> Duration {
+        match self.kind {
+            RunKind::Rollback => Duration::ZERO,
+            RunKind::Deploy => Duration::from_millis(self.world.target.service.drain_ms_max),
+        }
     }
 
     /// Has the host end what still finishes its requests.
@@ -272,11 +282,14 @@ impl Attempt<'_> {
     }
 }
 
-/// How long a release that was told to stop may go on answering new connections in a rollback.
-const LINGER_MAX: Duration = Duration::from_secs(2);
-const LINGER_LOOK: Duration = Duration::from_millis(50);
+/// How long a release that was told to stop may need to hear it.
+const SIGNAL_MAX: Duration = Duration::from_millis(300);
 
-/// New connections that must all reach the target. A release that takes every second one passes once in 4,096.
+/// How long a release that keeps the listener open is watched.
+const LINGER_MAX: Duration = Duration::from_secs(2);
+const LINGER_LOOK: Duration = Duration::from_millis(20);
+
+/// New connections of one look that must all reach the target.
 const CONNECTIONS_SURE: usize = 12;
 
 /// An instance of another release that was told to stop and could still take new connections.

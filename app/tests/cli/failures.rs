@@ -134,3 +134,16 @@ up = ["sh", "-c", "echo cannot reach $DATABASE_URL >&2; exit 1"]"#;
     }
     assert!(files > 1, "ledger and journal");
 }
+
+#[test]
+fn a_bad_release_that_does_not_listen_to_being_stopped_serves_nobody_after_the_rollback() {
+    let site = Site::with("[limits]\ndrain = \"60s\"");
+    for tag in ["1.0.0", "1.7.0"] {
+        assert_eq!(site.unship(&["deploy", tag]).status, 0, "{tag}");
+    }
+    let said = site.unship(&["rollback", "--yes"]);
+    assert_eq!(said.status, 0, "{}", said.stderr);
+    for _ in 0..40 {
+        assert_eq!(site.serves().as_deref(), Some("1.0.0"));
+    }
+}

@@ -127,7 +127,7 @@ fn a_mark_that_only_the_hosts_have_is_shown_and_can_be_lifted() {
     for name in ["ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"] {
         let _ = fs_err::remove_file(site.path("ledger").join(name));
     }
-    assert_eq!(site.unship(&["deploy", "1.5.0"]).status, 1);
+    assert_eq!(site.unship(&["deploy", "1.5.0"]).status, 6);
     assert_eq!(site.unship(&["quarantine", "check", "1.5.0"]).status, 6);
     assert!(site.unship(&["quarantine", "list"]).stdout.contains("on the hosts alone"));
     let lifted = site.unship(&["quarantine", "lift", "1.5.0", "--reason", "it was the disk"]);
