@@ -22,7 +22,8 @@ enum Answer {
 
 fn answer(reply: HostReply) -> Answer {
     // One that fails and is started again and again is running one moment and waiting the next.
-    let fails = |what: &String| what.contains("@v3") && (what.starts_with("stop ") || what.starts_with("ended "));
+    let fails =
+        |what: &String| what.contains("@v3") && (what.starts_with("stop ") || what.starts_with("ended "));
     let names = |actions: Vec<Action>| {
         actions.into_iter().map(|action| action.what).filter(|what| !fails(what)).collect::<Vec<_>>()
     };
