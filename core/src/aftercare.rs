@@ -31,9 +31,10 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// The notice of a run; none for a run that has not ended or was no rollback.
+    /// The notice of a run; none for a run that has not ended, was no rollback, or never began: a rollback that
+    /// began never goes back.
     pub fn of(state: &State) -> Option<Notice> {
-        let outcome = state.outcome?;
+        let outcome = state.outcome.filter(|outcome| *outcome != Outcome::WentBack)?;
         (state.plan.kind == RunKind::Rollback).then(|| Notice {
             run: state.holder.run.clone(),
             service: state.plan.service.clone(),

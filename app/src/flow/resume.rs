@@ -100,6 +100,20 @@ pub(super) fn put_empty_aside(world: &World) -> Result<(), FlowError> {
     Ok(())
 }
 
+/// Fails when another run than this one is unfinished, or when this one's journal was put aside: somebody else had
+/// the lease since.
+pub(super) fn alone(world: &World, own: &RunId) -> Result<(), FlowError> {
+    let open = world.journals.open_runs()?;
+    for run in open.iter().filter(|run| *run != own) {
+        let entries = world.journals.read(run)?;
+        let state = fold(&entries);
+        if let Ok(State { outcome: None, holder: Holder { run, what, who, .. }, .. }) = state {
+            return Err(FlowError::Unfinished { run, what, who });
+        }
+    }
+    if open.contains(own) { Ok(()) } else { Err(LedgerError::Lost { run: own.clone() }.into()) }
+}
+
 /// Goes on with the unfinished run, from its journal, under a new epoch.
 pub async fn resume(world: &World, stop: &CancellationToken) -> Result<RunReport, FlowError> {
     let (run, _) = take_over(world).await?;

@@ -70,20 +70,25 @@ async fn start(
     let hosts = observe(world, &prepared.run).await?;
     not_overtaken(&prepared.seen, &hosts)?;
     let epoch = Epoch(highest_epoch(&hosts).0 + 1);
-    claim(world, &holder, epoch).await?;
-    // Not before the claim: whoever takes over puts empty journals aside, and this one's run would go on.
-    let mut journal = match world.journals.create(&prepared.run) {
-        Ok(journal) => journal,
-        Err(error) => {
-            unclaim(world, &prepared.run, epoch).await;
-            return Err(error.into());
-        }
-    };
+    // The journal before the claim, and then a look at the others': a process that was stopped for longer than its
+    // lease sees who came meanwhile, or is seen by them, or is refused by the hosts.
+    let mut journal = world.journals.create(&prepared.run)?;
     let marks =
         prepared.marks.into_iter().map(|(release, mark, why)| NewMark { release, mark, why }).collect();
     let event = Event::Started { holder: holder.clone(), epoch, plan: Box::new(prepared.plan), marks };
     let first = Entry { seq: 0, at: holder.since, event };
     journal.append(&first)?;
+    let held = match resume::alone(world, &prepared.run) {
+        Ok(()) => claim(world, &holder, epoch).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = held {
+        // Nothing was done, and nobody is to go on with it.
+        let event = Event::Finished { outcome: Outcome::WentBack };
+        journal.append(&Entry { seq: 1, at: world.clock.now(), event })?;
+        unclaim(world, &prepared.run, epoch).await;
+        return Err(error);
+    }
     Run::new(world, &prepared.run, journal, vec![first])?.go(stop).await
 }
 
