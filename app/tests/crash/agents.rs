@@ -234,7 +234,7 @@ async fn prepared(scenario: Scenario) -> RealSite {
 
 async fn sampled(scenario: Scenario) {
     let points = points_of(scenario, &mut prepared(scenario).await).await;
-    let stride = if thorough() { 1 } else { 23 };
+    let stride = if thorough() { 1 } else { 41 };
     let mut count = 0;
     for recovery in crate::scenario::Recovery::ALL {
         for (number, name) in points.iter().enumerate().step_by(stride) {

@@ -176,7 +176,7 @@ async fn history(seed: u64) -> usize {
 
 #[tokio::test]
 async fn the_model_answers_as_a_real_agent() {
-    let count = if thorough() { 40 } else { 4 };
+    let count = if thorough() { 40 } else { 3 };
     let mut asked = 0;
     for seed in 0..count {
         asked += history(seed).await;

@@ -29,7 +29,7 @@ async fn pairs(scenario: Scenario) {
     let site = prepared(scenario).await;
     let points = points_of(scenario, &mut site.clone()).await.len();
     // Coprime to everything that repeats in a run, so that all kinds of points meet.
-    let stride = if thorough() { 1 } else { 37 };
+    let stride = if thorough() { 1 } else { 83 };
     let mut count = 0;
     let mut turn = 0;
     for recovery in Recovery::ALL {
