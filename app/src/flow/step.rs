@@ -239,9 +239,11 @@ impl Attempt<'_> {
         let mut answered = None;
         let mut ended = false;
         while let Some(other) = lingers {
-            let asked = self.world.prober.all_answer(&release.tag, CONNECTIONS_SURE).await;
-            // The first moment belongs to the signal that is on its way.
-            if began.elapsed() > SIGNAL_MAX {
+            // The first moment belongs to the signal that is on its way: what is answered then says nothing.
+            if began.elapsed() < SIGNAL_MAX {
+                tokio::time::sleep(SIGNAL_LOOK).await;
+            } else {
+                let asked = self.world.prober.all_answer(&release.tag, CONNECTIONS_SURE).await;
                 answered = answered.or(asked.err());
             }
             let watched = began.elapsed() > LINGER_MAX;
@@ -257,6 +259,7 @@ impl Attempt<'_> {
                         Some("`unship status` shows its process".into()),
                     ));
                 }
+                _ if began.elapsed() < SIGNAL_MAX => {}
                 _ => tokio::time::sleep(LINGER_LOOK).await,
             }
             lingers = self.observe(name).await?.and_then(|state| still_listening(&state, release));
@@ -284,6 +287,7 @@ impl Attempt<'_> {
 
 /// How long a release that was told to stop may need to hear it.
 const SIGNAL_MAX: Duration = Duration::from_millis(300);
+const SIGNAL_LOOK: Duration = Duration::from_millis(1);
 
 /// How long a release that keeps the listener open is watched.
 const LINGER_MAX: Duration = Duration::from_secs(2);
