@@ -5,7 +5,6 @@
 //! on the disk. A wrong line anywhere else is damage and is named.
 
 use std::io::{Read, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -16,6 +15,7 @@ use rustix::io::Errno;
 use unship_core::journal::Entry;
 use unship_core::release::{Digest, RunId};
 
+use super::local::private_folder;
 use crate::ports::{Journal, JournalFailure, Journals};
 
 /// The largest journal that is read. A run of a thousand steps writes less than a tenth of it.
@@ -68,7 +68,7 @@ impl JournalFolder {
 
 /// Journals name commands, hosts and what these said: they are for their owner alone.
 fn make_folder(folder: &Path) -> std::io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder.join("ended"))
+    private_folder(&folder.join("ended"))
 }
 
 fn create_in(folder: &Path, name: &str) -> std::io::Result<(PathBuf, File)> {

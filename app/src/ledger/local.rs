@@ -245,7 +245,7 @@ fn why_not_writable(folder: &Path) -> Option<std::io::Error> {
 }
 
 /// Makes a folder, where it is missing, for its owner alone.
-pub fn private_folder(folder: &Path) -> std::io::Result<()> {
+pub(super) fn private_folder(folder: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 

@@ -6,4 +6,4 @@ mod local;
 
 pub use blind::BlindLedger;
 pub use journal::JournalFolder;
-pub use local::{LocalLedger, private_folder};
+pub use local::LocalLedger;
