@@ -2,14 +2,15 @@
 //!
 //! The same functions run in CI on generated input (`core/tests/fuzz_entries.rs`), so that a target cannot rot.
 
+use unship_core::frame::{FromHost, HEADER_BYTES, Header, ToHost, find_magic};
 use unship_core::sql;
-use unship_core::tools::{MigrationFile, Script, Tool, boots, compare, detect, read};
+use unship_core::tools::{MigrationFile, Migrator, Script, Tool, boots, compare, detect, read};
 
 /// The readers by the name of their target.
 /// A reader that must answer to any bytes.
 pub type Entry = fn(&[u8]);
 
-pub const ENTRIES: [(&str, Entry); 9] = [
+pub const ENTRIES: [(&str, Entry); 10] = [
     ("sqlx", |data| reader(Tool::Sqlx, data)),
     ("golang_migrate", |data| reader(Tool::GolangMigrate, data)),
     ("goose", |data| reader(Tool::Goose, data)),
@@ -19,6 +20,7 @@ pub const ENTRIES: [(&str, Entry); 9] = [
     ("detection", detection),
     ("sql_split", sql_split),
     ("sql_facts", sql_facts),
+    ("frame", frame),
 ];
 
 /// Runs the target called `name`.
@@ -44,7 +46,7 @@ fn reader(tool: Tool, data: &[u8]) {
         Ok(set) => {
             assert!(set.migrations.windows(2).all(|two| two[0].version < two[1].version));
             assert!(compare(&set, &set).is_empty());
-            let _ = boots(&set, &set);
+            let _ = boots(Migrator::Read(tool), &set, &set);
             for migration in &set.migrations {
                 check_script(&migration.up);
                 migration.down.script().into_iter().for_each(check_script);
@@ -90,4 +92,32 @@ fn sql_facts(data: &[u8]) {
     let facts = sql::facts(&text);
     assert!(facts.dml().all(|dml| (dml.line as usize) <= lines));
     assert!(facts.server_escape().all(|escape| (escape.line as usize) <= lines));
+}
+
+/// Whatever comes over a pipe is a message, which makes the same message again, or says why it is none.
+fn frame(data: &[u8]) {
+    let _ = find_magic(data);
+    let header = data.first_chunk::<HEADER_BYTES>().map(|header| Header::read(*header));
+    if let Some(Ok(header)) = header {
+        let rest = &data[HEADER_BYTES..];
+        let (head, body) = rest.split_at(header.head.min(rest.len()));
+        messages(head, body);
+    }
+    let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
+    messages(&data[..end], data.get(end + 1..).unwrap_or_default());
+}
+
+fn messages(head: &[u8], body: &[u8]) {
+    let frame = ToHost::from_parts(head, body.to_vec()).and_then(|message| {
+        let frame = message.clone().into_frame()?;
+        Ok((message, frame))
+    });
+    if let Ok((message, frame)) = frame {
+        let header = Header::read(*frame.first_chunk().expect("a header")).expect("its own header");
+        let (head, body) = frame[HEADER_BYTES..].split_at(header.head);
+        assert_eq!(ToHost::from_parts(head, body.to_vec()).expect("its own message"), message);
+    }
+    if let Ok(message) = FromHost::from_parts(head, body) {
+        assert!(message.into_frame().is_ok());
+    }
 }

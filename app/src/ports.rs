@@ -1,16 +1,38 @@
 //! What flows need from the world. Few, small, and the only things a flow calls; `wire.rs` says who is
 //! behind them.
 
+mod aftercare;
+mod database;
+mod evidence;
+mod sender;
+mod shadows;
+mod tunnel;
+
+pub use aftercare::{Aftercare, Delivery, DeliveryState, no_such};
+pub use database::{
+    CONFLICTS_MAX, Conflict, Database, DatabaseFailure, Fence, Landed, Live, OnConflict, Rehearsed, Restored,
+    Salvaged, StepBy, SteppedDown, Store,
+};
+pub use evidence::{Acting, CiSource, FlagSource};
+pub use sender::{Answered, HeaderText, Method, Outgoing, Secret, SendError, Sender};
+pub use shadows::{AtStart, BootSaid, Lent, LiveSchema, SchemaSettings, Shadows};
+pub use tunnel::{Listens, Tunnel, Tunnels};
+
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use unship_core::aftercare::Notice;
 use unship_core::capsule::{Capsule, Manifest};
+use unship_core::down::Trial;
+use unship_core::flags::FlagName;
 use unship_core::history::MarkEntry;
 use unship_core::journal::Entry;
 use unship_core::protocol::{Envelope, Holder, HostReply};
+use unship_core::queries::{Outcome, Query};
 use unship_core::release::{HostName, Release, RunId, Tag};
+use unship_core::running::UnitFile;
 use unship_core::schema::Catalog;
 use unship_core::time::Timestamp;
 use unship_core::tools::Migration;
@@ -38,6 +60,8 @@ pub struct TransportError {
     pub host: HostName,
     /// Why, as far as is known.
     pub why: String,
+    /// What to run, where that can be said.
+    pub hint: Option<String>,
 }
 
 /// Lease and history. Append-only.
@@ -152,8 +176,39 @@ pub struct Artifact {
 pub trait Source: Send + Sync {
     /// Builds the release of a tag, or finds the one that was built before, and keeps it.
     async fn build(&self, tag: &Tag, progress: &dyn Progress) -> Result<Artifact, SourceError>;
+    /// What travels with a release that was not built here: read from the tag, with its unit files.
+    async fn capsule_of(
+        &self,
+        tag: &Tag,
+        manifest: &Manifest,
+        units: &[UnitFile],
+    ) -> Result<Capsule, SourceError>;
+    /// Keeps what is known of a release whose files are not here.
+    async fn keep_papers(&self, manifest: &Manifest, capsule: &Capsule) -> Result<(), SourceError>;
     /// A release that was built before.
     async fn kept(&self, release: &Release) -> Result<Artifact, SourceError>;
+    /// Reads from the tag what the configuration names by now and the capsule of a release that was built before lacks.
+    async fn refresh(&self, release: &Release) -> Result<(), SourceError>;
+    /// Keeps another capsule of a release that was built before.
+    async fn keep_capsule(&self, capsule: &Capsule) -> Result<(), SourceError>;
+    /// Of `names`, those that the tracked files of `new` hold and those of `old` do not.
+    async fn introduced(
+        &self,
+        new: &Release,
+        old: Option<&Release>,
+        names: &[FlagName],
+    ) -> Result<Vec<FlagName>, SourceError>;
+}
+
+/// The repository that the releases come from, for a hotfix.
+#[async_trait]
+pub trait Repository: Send + Sync {
+    /// Every tag that could name a release.
+    async fn tags(&self) -> Result<BTreeSet<Tag>, SourceError>;
+    /// Makes a branch at a tag's commit. The work tree stays as it is. One that is there at that commit will do.
+    async fn branch(&self, name: &str, at: &Tag) -> Result<(), SourceError>;
+    /// Whether what `new` names has everything that `old` names.
+    async fn is_on_top(&self, new: &Tag, old: &Tag) -> Result<bool, SourceError>;
 }
 
 /// Why there is no artifact.
@@ -166,6 +221,27 @@ pub struct SourceError {
     pub hint: Option<String>,
 }
 
+/// The user's own deploy command, for the strategy `command`. It cannot be fenced: one that was started goes on
+/// when unship is gone.
+#[async_trait]
+pub trait DeployCommand: Send + Sync {
+    /// Checks the tag out, sees whether the command could run there, and gives the release that it will bring out.
+    /// Changes nothing on any host. Fails while an earlier command runs.
+    async fn prepare(&self, tag: &Tag, progress: &dyn Progress) -> Result<Artifact, SourceError>;
+    /// What will be run for the release, a line a command, as a person would type it.
+    fn shown(&self, release: &Release) -> Vec<String>;
+    /// Returns when no earlier command runs any more; fails when one takes longer than it may.
+    async fn wait_for_earlier(&self, progress: &dyn Progress) -> Result<(), CheckFailure>;
+    /// Runs the command to its end, in what was prepared for the release, or in what is prepared now. What came of
+    /// it on the hosts is another question.
+    async fn run(
+        &self,
+        run: &RunId,
+        release: &Release,
+        progress: &dyn Progress,
+    ) -> Result<String, CheckFailure>;
+}
+
 /// Looks at the service from outside.
 #[async_trait]
 pub trait Prober: Send + Sync {
@@ -173,8 +249,13 @@ pub trait Prober: Send + Sync {
     async fn probe(&self, host: &HostName, tag: &Tag) -> Result<String, CheckFailure>;
     /// Opens so many connections at once, and as many one after the other, and asks once on each; fails with the first answer that is not
     /// `tag`'s. A prober that has nobody to ask has nothing to say against it.
-    async fn all_answer(&self, _tag: &Tag, _connections: usize) -> Result<(), String> {
+    async fn all_answer(&self, _host: &HostName, _tag: &Tag, _connections: usize) -> Result<(), String> {
         Ok(())
+    }
+    /// One question to the service on the host, whichever release answers: how long a good answer took, or none when
+    /// no good one came. None at all when nobody can be asked.
+    async fn beat(&self, _host: &HostName) -> Option<Option<Duration>> {
+        None
     }
 }
 
@@ -207,6 +288,8 @@ pub trait Progress: Send + Sync {
     fn failed(&self, title: &str, error: &str);
     /// Something worth saying in between.
     fn note(&self, text: &str);
+    /// A line that a program wrote which is under way.
+    fn said(&self, _line: &str) {}
 }
 
 /// One host with the way to it.
@@ -216,13 +299,6 @@ pub struct Host {
     pub name: HostName,
     /// How to ask it.
     pub transport: Arc<dyn HostTransport>,
-}
-
-/// Tells people what came of a rollback. It fails no rollback, and being asked twice it tells once.
-#[async_trait]
-pub trait Aftercare: Send + Sync {
-    /// Tells it.
-    async fn tell(&self, notice: &Notice) -> Result<(), CheckFailure>;
 }
 
 /// Everything a flow acts through, for one service in one environment.
@@ -238,12 +314,24 @@ pub struct World {
     pub journals: Arc<dyn Journals>,
     /// Where releases come from.
     pub source: Arc<dyn Source>,
+    /// The repository that they come from.
+    pub repository: Arc<dyn Repository>,
     /// Looks from outside.
     pub prober: Arc<dyn Prober>,
     /// The service's own commands.
     pub commands: Arc<dyn ServiceCommands>,
+    /// What brings releases to the hosts, where unship does not do that itself.
+    pub deploy: Option<Arc<dyn DeployCommand>>,
+    /// The environment's flags; none when nothing is configured.
+    pub flags: Option<Arc<dyn FlagSource>>,
+    /// Who knows whether a commit passed; none when nothing is configured.
+    pub ci: Option<Arc<dyn CiSource>>,
     /// Who tells people; none when nothing is configured.
     pub aftercare: Option<Arc<dyn Aftercare>>,
+    /// The service's own database; none where `[database]` is not configured.
+    pub database: Option<Arc<dyn Database>>,
+    /// Throwaway databases; none for a service without migrations.
+    pub shadows: Option<Arc<dyn Shadows>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// What a person sees.
@@ -265,10 +353,16 @@ pub struct Target {
     pub migrates: bool,
     /// Whether there is a smoke command.
     pub smokes: bool,
+    /// Whether a deploy puts the release's own file of flags where the service reads it.
+    pub installs_flags: bool,
     /// Whether the service has no schema at all.
     pub stateless: bool,
     /// How many releases to keep besides the current one and the one to go back to.
     pub keep_releases: usize,
+    /// How many hosts are flipped at the same time.
+    pub waves: unship_core::plan::WaveSize,
+    /// Hosts that the operator leaves out: they are not asked, and named as not reached.
+    pub without: std::collections::BTreeSet<HostName>,
 }
 
 /// A throwaway database on which migrations are run one after the other.
@@ -279,9 +373,24 @@ pub trait Shadow: Send {
     async fn step(&mut self, migration: &Migration) -> Result<StepRun, ShadowFailure>;
     /// Runs only the up.
     async fn apply(&mut self, migration: &Migration) -> Result<Result<(), RunFailure>, ShadowFailure>;
+    /// Runs only the down, for good, inside one transaction where that holds it and else as its tool does. The
+    /// database is then where the down left it; where it did not run, as it was.
+    async fn take_down(&mut self, migration: &Migration) -> Result<Trial, ShadowFailure>;
     /// Runs the downs of the given migrations, newest first, and gives the catalog after them; nothing if one
     /// did not run. Afterwards the database is where it was.
     async fn undo_together(&mut self, newest_first: &[&Migration]) -> Result<Option<Catalog>, ShadowFailure>;
+    /// Plans queries on the database as it is, with the rights of `role` if one is given; an outcome for each.
+    async fn plan_queries(
+        &mut self,
+        queries: &[Query],
+        role: Option<&str>,
+    ) -> Result<Vec<Outcome>, ShadowFailure>;
+    /// The catalog of the database as it is.
+    async fn catalog(&mut self) -> Result<Catalog, ShadowFailure>;
+    /// Lends the database as it is, with the tool's own account of these migrations in it, to another program.
+    async fn lend(&mut self, applied: &[Migration]) -> Result<Lent, ShadowFailure>;
+    /// From here on steps say which locks they took.
+    fn watch_locks(&mut self) {}
     /// Which database it is: `PostgreSQL 17.10`.
     fn name(&self) -> String;
     /// Throws it away.

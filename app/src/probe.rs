@@ -1,6 +1,6 @@
 //! Looks at a host's service from outside, over HTTP, on connections of their own.
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -20,20 +20,20 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// The wait between two tries grows from the first to the last of these.
 const RETRY_MS: (u64, u64) = (1, 250);
 
-/// Probes the address of the first unit that listens.
+/// Probes every host at the address of its first unit that listens.
 #[derive(Debug, Clone)]
 pub struct HttpProber {
     /// What to ask and how long.
     pub probe: Probe,
-    /// Whom to ask; none when no unit listens.
-    pub address: Option<SocketAddr>,
+    /// Whom to ask, as `name:port` or `[::1]:port`; a host on which nothing can be reached from here is not there.
+    pub addresses: BTreeMap<HostName, String>,
 }
 
 #[async_trait]
 impl Prober for HttpProber {
     async fn probe(&self, host: &HostName, tag: &Tag) -> Result<String, CheckFailure> {
-        let Some(address) = self.address else {
-            return Ok("no unit listens: nothing to ask".into());
+        let Some(address) = self.addresses.get(host) else {
+            return Ok("no unit listens where it could be asked from here".into());
         };
         if self.probe.health.is_none() && self.probe.version.is_none() {
             return Ok("no probe is configured".into());
@@ -57,14 +57,21 @@ impl Prober for HttpProber {
         }
     }
 
-    async fn all_answer(&self, tag: &Tag, connections: usize) -> Result<(), String> {
-        self.ask_on_each(tag, connections).await
+    async fn all_answer(&self, host: &HostName, tag: &Tag, connections: usize) -> Result<(), String> {
+        self.ask_on_each(host, tag, connections).await
+    }
+
+    async fn beat(&self, host: &HostName) -> Option<Option<Duration>> {
+        let address = self.addresses.get(host)?;
+        let path = self.probe.health.as_ref().or(self.probe.version.as_ref())?;
+        let began = Instant::now();
+        Some(self.ask(address, path).await.ok().map(|_| began.elapsed()))
     }
 }
 
 impl HttpProber {
-    async fn ask_on_each(&self, tag: &Tag, connections: usize) -> Result<(), String> {
-        let Some(address) = self.address else { return Ok(()) };
+    async fn ask_on_each(&self, host: &HostName, tag: &Tag, connections: usize) -> Result<(), String> {
+        let Some(address) = self.addresses.get(host) else { return Ok(()) };
         let asked = (0..connections).map(|_| self.ask_version(address, tag));
         futures_util::future::try_join_all(asked).await?;
         // One after the other as well: who takes a connection depends on who waits for one at that moment.
@@ -78,13 +85,13 @@ impl HttpProber {
         self.probe.version.as_ref().or(self.probe.health.as_ref()).map_or("/", UrlPath::as_str)
     }
 
-    async fn ask_all(&self, address: SocketAddr, tag: &Tag) -> Result<String, String> {
+    async fn ask_all(&self, address: &str, tag: &Tag) -> Result<String, String> {
         let (version, health) =
             futures_util::future::try_join(self.ask_version(address, tag), self.ask_health(address)).await?;
         Ok([version, health].into_iter().flatten().collect::<Vec<_>>().join(", "))
     }
 
-    async fn ask_version(&self, address: SocketAddr, tag: &Tag) -> Result<Option<String>, String> {
+    async fn ask_version(&self, address: &str, tag: &Tag) -> Result<Option<String>, String> {
         let Some(path) = &self.probe.version else { return Ok(None) };
         let answer = self.ask(address, path).await?;
         let version = self.version(&answer)?;
@@ -95,7 +102,7 @@ impl HttpProber {
         }
     }
 
-    async fn ask_health(&self, address: SocketAddr) -> Result<Option<String>, String> {
+    async fn ask_health(&self, address: &str) -> Result<Option<String>, String> {
         let Some(path) = &self.probe.health else { return Ok(None) };
         self.ask(address, path).await?;
         Ok(Some(format!("{} answers 200", path.as_str())))
@@ -115,7 +122,7 @@ impl HttpProber {
     }
 
     /// The body of an answer with status 200.
-    async fn ask(&self, address: SocketAddr, path: &UrlPath) -> Result<Vec<u8>, String> {
+    async fn ask(&self, address: &str, path: &UrlPath) -> Result<Vec<u8>, String> {
         let answer = async {
             let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
             let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
@@ -124,7 +131,7 @@ impl HttpProber {
             // It ends with the request: the answer says Connection: close.
             let driver = tokio::spawn(connection);
             let request = Request::get(path.as_str())
-                .header(hyper::header::HOST, address.to_string())
+                .header(hyper::header::HOST, address)
                 .header(hyper::header::CONNECTION, "close")
                 .header(hyper::header::USER_AGENT, "unship-probe")
                 .body(Empty::<Bytes>::new())

@@ -4,20 +4,24 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::fs::FlockOperation;
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use crate::plain::plain;
 
-/// How much of the end of each stream is kept.
+/// How much of the end of each stream is kept, unless more is wanted.
 const OUTPUT_BYTES_MAX: usize = 64 << 10;
 
 /// How long output is waited for after the program itself has ended: one that it left running in the background
 /// may keep the streams open for as long as it likes.
 const REST_MS_MAX: u64 = 200;
+
+/// How often a lock is tried that another program has.
+const LOCK_LOOK: Duration = Duration::from_millis(50);
 
 /// A program to run.
 #[derive(Debug, Clone)]
@@ -30,8 +34,15 @@ pub struct Program {
     pub environment: BTreeMap<String, String>,
     /// Variables that it must not see.
     pub without: &'static [&'static str],
+    /// What it finds on its standard input; nothing when it is empty.
+    pub input: Vec<u8>,
     /// How long it may take, in milliseconds; then it and its children are killed.
     pub time_ms_max: u64,
+    /// How much of the end of each stream is kept, in bytes.
+    pub output_bytes_max: usize,
+    /// A file that it and its children keep locked for as long as any of them lives: they inherit it as standard
+    /// input. One with the same file waits until they are gone, even when whoever started them was killed.
+    pub lock: Option<PathBuf>,
 }
 
 /// What a program that ended said.
@@ -76,8 +87,41 @@ impl Program {
             folder: None,
             environment: BTreeMap::new(),
             without: &[],
+            input: Vec::new(),
             time_ms_max,
+            output_bytes_max: OUTPUT_BYTES_MAX,
+            lock: None,
         }
+    }
+
+    /// Has it wait for, and then keep others out by, the lock on a file. It then reads nothing.
+    #[must_use]
+    pub fn locking(mut self, file: &Path) -> Program {
+        self.lock = Some(file.to_owned());
+        self
+    }
+
+    /// Standard input: what it is to read, or nothing, or the locked file, which is as empty.
+    async fn standard_input(&self) -> std::io::Result<Stdio> {
+        let Some(path) = &self.lock else {
+            return Ok(if self.input.is_empty() { Stdio::null() } else { Stdio::piped() });
+        };
+        if let Some(folder) = path.parent() {
+            fs_err::create_dir_all(folder)?;
+        }
+        let file = fs_err::OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        let until = Instant::now() + Duration::from_millis(self.time_ms_max);
+        while let Err(error) = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            if error != rustix::io::Errno::WOULDBLOCK && error != rustix::io::Errno::INTR {
+                return Err(error.into());
+            }
+            if Instant::now() >= until {
+                let why = format!("another one is still at work, which has `{}` locked", path.display());
+                return Err(std::io::Error::other(why));
+            }
+            tokio::time::sleep(LOCK_LOOK).await;
+        }
+        Ok(Stdio::from(file.into_parts().0))
     }
 
     /// Starts it in a folder.
@@ -94,11 +138,18 @@ impl Program {
         self
     }
 
+    /// Gives it something to read.
+    #[must_use]
+    pub fn with_input(mut self, input: Vec<u8>) -> Program {
+        self.input = input;
+        self
+    }
+
     fn name(&self) -> String {
         self.words.first().cloned().unwrap_or_default()
     }
 
-    /// Runs it to its end, without standard input.
+    /// Runs it to its end.
     pub async fn run(&self) -> Result<Ended, ProgramError> {
         let not_started =
             |error: std::io::Error| ProgramError::NotStarted { program: self.name(), why: error.to_string() };
@@ -106,7 +157,7 @@ impl Program {
         command
             .args(self.words.iter().skip(1))
             .envs(&self.environment)
-            .stdin(Stdio::null())
+            .stdin(self.standard_input().await.map_err(not_started)?)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             // A group of its own, so that the limit ends its children too.
@@ -120,11 +171,14 @@ impl Program {
         }
         let mut child = command.spawn().map_err(not_started)?;
         let mut group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
-        let (mut stdout, mut stderr) = (Tail::default(), Tail::default());
+        let (mut stdout, mut stderr) = (Tail::of(self.output_bytes_max), Tail::of(self.output_bytes_max));
         let (out, err) = (child.stdout.take(), child.stderr.take());
+        let stdin = child.stdin.take();
         let all = async {
             let status = {
-                let mut output = pin!(async { tokio::join!(stdout.read(out), stderr.read(err)) });
+                let mut output = pin!(async {
+                    tokio::join!(stdout.read(out), stderr.read(err), give(stdin, &self.input))
+                });
                 tokio::select! {
                     status = child.wait() => {
                         let rest = Duration::from_millis(REST_MS_MAX);
@@ -151,6 +205,13 @@ impl Program {
     }
 }
 
+/// Writes what a program is to read. Whoever does not read it to its end has no need of it.
+async fn give(stdin: Option<tokio::process::ChildStdin>, input: &[u8]) {
+    if let Some(mut stdin) = stdin {
+        let _ = stdin.write_all(input).await;
+    }
+}
+
 /// A program with its children, until it has ended. They are killed when the time is up, and when nobody waits
 /// for them any more, as when a drill is stopped in the middle of a build.
 struct Group(Option<Pid>);
@@ -165,24 +226,30 @@ impl Drop for Group {
 }
 
 /// The last bytes of a stream; a program that floods is read to its end and forgotten but for them.
-#[derive(Default)]
-struct Tail(Vec<u8>);
+struct Tail {
+    bytes: Vec<u8>,
+    bytes_max: usize,
+}
 
 impl Tail {
+    fn of(bytes_max: usize) -> Tail {
+        Tail { bytes: Vec::new(), bytes_max }
+    }
+
     async fn read(&mut self, stream: Option<impl AsyncRead + Unpin>) {
         let Some(mut stream) = stream else { return };
         let mut buffer = vec![0; 8192];
         while let Ok(count @ 1..) = stream.read(&mut buffer).await {
-            self.0.extend_from_slice(buffer.get(..count).unwrap_or_default());
-            if self.0.len() > 2 * OUTPUT_BYTES_MAX {
-                self.0.drain(..self.0.len() - OUTPUT_BYTES_MAX);
+            self.bytes.extend_from_slice(buffer.get(..count).unwrap_or_default());
+            if self.bytes.len() > 2 * self.bytes_max {
+                self.bytes.drain(..self.bytes.len() - self.bytes_max);
             }
         }
     }
 
     fn kept(mut self) -> Vec<u8> {
-        self.0.drain(..self.0.len().saturating_sub(OUTPUT_BYTES_MAX));
-        self.0
+        self.bytes.drain(..self.bytes.len().saturating_sub(self.bytes_max));
+        self.bytes
     }
 }
 

@@ -1,4 +1,4 @@
-//! The parts of a database URL that nobody may read, and taking them out of what is said.
+//! What nobody may read, such as the parts of a database URL, and taking it out of what is said.
 
 /// What stands in place of a secret.
 const REDACTED: &str = "[redacted]";
@@ -25,15 +25,24 @@ impl Secrets {
             secrets.push(decoded(&password));
             secrets.push(password);
         }
-        secrets.retain(|secret| !secret.is_empty());
+        Secrets::default().and(secrets)
+    }
+
+    /// These too.
+    #[must_use]
+    pub fn and(mut self, secrets: impl IntoIterator<Item = String>) -> Secrets {
+        self.0.extend(secrets.into_iter().filter(|secret| !secret.is_empty()));
         // The longest first: what is left of it would tell the rest.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets.dedup();
-        Secrets(secrets)
+        self.0.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        self.0.dedup();
+        self
     }
 
     /// The text without the secrets.
     pub fn redact(&self, text: &str) -> String {
+        if self.0.is_empty() {
+            return text.to_owned();
+        }
         let mut shown = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(first) = rest.chars().next() {

@@ -1,7 +1,7 @@
 //! The service's own commands: its migrations and its smoke test, run with the release's own program.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -26,6 +26,8 @@ pub struct ConfiguredCommands {
     pub environment: BTreeMap<String, String>,
     /// The database, whose URL the commands find in a variable.
     pub database: Option<Database>,
+    /// Locked while migrations are applied: those that a killed run left behind come to their end first.
+    pub migrate_lock: PathBuf,
     /// Applies migrations.
     pub migrate_up: Option<(CommandLine, Millis)>,
     /// Tries the service.
@@ -35,11 +37,11 @@ pub struct ConfiguredCommands {
 #[async_trait]
 impl ServiceCommands for ConfiguredCommands {
     async fn migrate_up(&self, release: &Release) -> Result<String, CheckFailure> {
-        self.run("the migrations", self.migrate_up.as_ref(), release).await
+        self.run("the migrations", self.migrate_up.as_ref(), Some(&self.migrate_lock), release).await
     }
 
     async fn smoke(&self, release: &Release) -> Result<String, CheckFailure> {
-        self.run("the smoke test", self.smoke.as_ref(), release).await
+        self.run("the smoke test", self.smoke.as_ref(), None, release).await
     }
 }
 
@@ -48,6 +50,7 @@ impl ConfiguredCommands {
         &self,
         what: &str,
         command: Option<&(CommandLine, Millis)>,
+        lock: Option<&Path>,
         release: &Release,
     ) -> Result<String, CheckFailure> {
         let Some((command, time_max)) = command else {
@@ -69,9 +72,12 @@ impl ConfiguredCommands {
         let variable = self.database_variable()?;
         // What a command says goes to the screen and into the journal; some say where they connect to.
         let secrets = Secrets::of_url(variable.values().next().map_or("", String::as_str));
-        let program = Program::new(words, time_max.0)
+        let mut program = Program::new(words, time_max.0)
             .with(&placeholders.fill_values(&self.environment))
             .with(&variable);
+        if let Some(lock) = lock {
+            program = program.locking(lock);
+        }
         let failed = |why: String| CheckFailure {
             message: secrets.redact(&format!("{what} of {release} failed: {why}")),
             hint: Some(secrets.redact(&format!("run it yourself: {shown}"))),

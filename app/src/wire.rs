@@ -2,32 +2,43 @@
 
 pub mod sandbox;
 
+mod aftercare;
+mod beside;
+mod database;
+mod deploy;
+mod hosts;
+mod memory;
 mod shadow;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use unship_core::protocol::{ServiceSpec, UnitSpec};
-use unship_core::release::{EnvironmentName, RunId};
+use unship_core::protocol::{HostSetup, Manager, ServiceSpec, UnitSpec};
+use unship_core::release::{EnvironmentName, Release, RunId, Tag};
 use unship_core::time::Timestamp;
 use unship_host::agent::AgentError;
 use unship_host::agent::HostPaths;
 
-use crate::aftercare::NoteFile;
-use crate::config::{Config, ConfigError, Environment};
+use crate::config::{Config, ConfigError, EngineName, Environment, Strategy};
+use crate::inventory::InventoryError;
 use crate::ledger::{BlindLedger, JournalFolder, LocalLedger};
 use crate::placeholders::Placeholders;
 use crate::ports::{
-    Aftercare, Clock, Host, JournalFailure, Ledger, LedgerError, Progress, Source, Target, World,
+    AtStart, Clock, JournalFailure, Ledger, LedgerError, Progress, SchemaSettings, Shadows, Source, Target,
+    World,
 };
 use crate::probe::HttpProber;
+use crate::sender::CertificatesError;
 use crate::service_commands::ConfiguredCommands;
 use crate::source::{Depot, GitSource};
-use crate::transport::InProcess;
 
 pub use crate::database::shadow::Limits as ShadowLimits;
-pub use shadow::{Engine, ShadowChoice, shadow};
+pub use database::unconfigured;
+pub use hosts::{Placed, PutAgent, Upkeep, agent_script};
+pub use memory::remember_rehearsal;
+use shadow::SiteShadows;
+pub use shadow::{Engine, ShadowChoice, live_queries, live_schema, shadow};
 
 /// Why the world could not be set up. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -35,12 +46,24 @@ pub enum WireError {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The inventory.
+    #[error(transparent)]
+    Inventory(#[from] InventoryError),
+    /// The hosts that it has.
+    #[error("the hosts of the environment cannot be used: {0}")]
+    Hosts(String),
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The journals.
     #[error(transparent)]
     Journal(#[from] JournalFailure),
+    /// Certificates that the configuration names.
+    #[error(transparent)]
+    Certificates(#[from] CertificatesError),
+    /// The table of flags is in no database.
+    #[error("no database is named for the table of flags: add `url_file` to [flags.sql]")]
+    NoFlagDatabase,
     /// The agent on this machine.
     #[error(transparent)]
     Agent(#[from] AgentError),
@@ -83,6 +106,8 @@ pub struct Site {
     pub name: EnvironmentName,
     /// The environment.
     pub environment: Environment,
+    /// What is done about agents on hosts: put there where one is missing, unless the verb says otherwise.
+    pub upkeep: Upkeep,
 }
 
 impl Site {
@@ -90,7 +115,8 @@ impl Site {
     pub fn new(config: Config, folder: &Path, name: Option<&EnvironmentName>) -> Result<Site, ConfigError> {
         let (name, environment) = config.environment(name)?;
         let (name, environment) = (name.clone(), environment.clone());
-        Ok(Site { config, folder: folder.to_owned(), name, environment })
+        let upkeep = Upkeep::WhenMissing;
+        Ok(Site { config, folder: folder.to_owned(), name, environment, upkeep })
     }
 
     /// Where releases are kept.
@@ -132,7 +158,10 @@ impl Site {
             words = words.with("data", data);
         }
         if let Some(listen) = self.listen() {
-            words = words.with("listen", listen.to_string()).with("url", format!("http://{listen}"));
+            // A command that is run here reaches the first host where a probe does.
+            let url = self.environment.hosts.first().and_then(|first| self.probed_at().remove(first));
+            let url = url.unwrap_or_else(|| listen.to_string());
+            words = words.with("listen", listen.to_string()).with("url", format!("http://{url}"));
         }
         words
     }
@@ -142,14 +171,13 @@ impl Site {
         self.config.units.as_slice().iter().find_map(|unit| unit.listen).map(|listen| listen.0)
     }
 
-    /// Who tells people what came of a rollback.
-    fn aftercare(&self) -> Option<Arc<dyn Aftercare>> {
-        let file = self.config.aftercare.note_file.as_ref()?;
-        Some(Arc::new(NoteFile { path: PathBuf::from(self.placeholders().fill(file)) }))
-    }
-
     /// The service as hosts are told of it.
     pub fn service(&self) -> ServiceSpec {
+        self.service_under(self.environment.manager())
+    }
+
+    /// The same under another manager than the environment's.
+    pub fn service_under(&self, manager: Manager) -> ServiceSpec {
         let words = self.placeholders();
         let units = self.config.units.as_slice().iter().map(|unit| {
             let mut environment: BTreeMap<String, String> = self.environment.environment.clone();
@@ -161,6 +189,9 @@ impl Site {
                 environment: words.fill_values(&environment),
                 notify: unit.notify,
                 restart_delay_ms: unit.restart_delay.0,
+                systemd: (manager == Manager::Systemd).then(|| {
+                    unit.systemd.names(&self.config.service.name, &unit.name, unit.listen.is_some())
+                }),
             }
         });
         ServiceSpec {
@@ -172,18 +203,67 @@ impl Site {
         }
     }
 
-    /// This machine as a host, with an agent of its own: looking at it waits for no other.
-    pub fn own_host(&self) -> Result<Host, WireError> {
-        let name = self.environment.hosts.first().clone();
-        let transport = InProcess::open(name.clone(), self.host_paths())?;
-        Ok(Host { name, transport: Arc::new(transport) })
+    /// What a host's agent is opened with.
+    pub fn host_setup(&self) -> HostSetup {
+        let mut service = self.service();
+        if self.environment.strategy == Strategy::Command {
+            // Another tool starts and stops them: the agent only looks.
+            service.units.clear();
+        }
+        HostSetup {
+            root: self.root().display().to_string(),
+            runtime: self.runtime().display().to_string(),
+            manager: self.environment.manager(),
+            service,
+        }
+    }
+
+    /// Throwaway databases for its migrations.
+    fn shadows(&self, source: &Arc<dyn Source>) -> Option<Arc<dyn Shadows>> {
+        let config = &self.config;
+        let migrations = config.migrations.as_ref().filter(|_| !config.service.stateless)?;
+        let engine = match migrations.database {
+            EngineName::Postgresql => Engine::Postgres,
+            EngineName::Sqlite => Engine::Sqlite,
+        };
+        Some(Arc::new(SiteShadows {
+            settings: SchemaSettings {
+                folder: migrations.folder.as_str().to_owned(),
+                tool: migrations.tool.map(|tool| tool.0),
+                role: config.queries.as_ref().and_then(|queries| queries.role.clone()),
+                start: AtStart {
+                    boot: migrations.boot,
+                    migrator: migrations.migrator.map(|migrator| migrator.0),
+                },
+            },
+            choice: ShadowChoice { engine, ..ShadowChoice::default() },
+            source: Arc::clone(source),
+            executable: config.units.executable().to_owned(),
+            placeholders: self.placeholders(),
+            environment: self.environment.environment.clone(),
+            variable: config
+                .database
+                .as_ref()
+                .map_or("DATABASE_URL", |database| &database.variable)
+                .to_owned(),
+            url_file: config.database.as_ref().map(|database| database.url_file.clone()),
+            up: migrations.up.clone(),
+        }))
+    }
+
+    /// What starts the release of a tag on a throwaway database, if it was built here before.
+    pub async fn starter(&self, tag: &Tag) -> Option<(Arc<dyn Shadows>, Release)> {
+        let depot = Depot::at(&self.ledger_folder().join("depot"));
+        let built = Arc::new(GitSource::new(&self.config, &self.folder, depot, Arc::new(SystemClock)));
+        let release = built.built(tag).await?;
+        let source: Arc<dyn Source> = built;
+        Some((self.shadows(&source)?, release))
     }
 
     /// Opens everything that flows act through.
     pub async fn world(&self, progress: Arc<dyn Progress>, ledger: LedgerUse) -> Result<World, WireError> {
         let folder = self.ledger_folder();
-        // The reserve is on the host's own disk, where nobody but its owner can put a file.
-        let reserve = self.root().join("journal");
+        let reserve = self.journal_reserve();
         let break_glass = ledger == LedgerUse::BreakGlass;
         let journals = JournalFolder::with_reserve(&folder.join("journal"), &reserve, break_glass)?;
         let ledger: Arc<dyn Ledger> = match ledger {
@@ -192,14 +272,12 @@ impl Site {
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let depot = Depot::at(&folder.join("depot"));
-        let source: Arc<dyn Source> =
-            Arc::new(GitSource::new(&self.config, &self.folder, depot, Arc::clone(&clock)));
+        let built = Arc::new(GitSource::new(&self.config, &self.folder, depot, Arc::clone(&clock)));
+        let deploy = self.deploy_command(&folder, &built, &clock)?;
+        let repository = Arc::new(built.repository.clone());
+        let source: Arc<dyn Source> = built;
         let config = &self.config;
-        let mut hosts = Vec::new();
-        for name in self.environment.hosts.as_slice() {
-            let transport = InProcess::open(name.clone(), self.host_paths())?;
-            hosts.push(Host { name: name.clone(), transport: Arc::new(transport) });
-        }
+        let hosts = self.hosts(&progress)?;
         let migrate_up = config
             .migrations
             .as_ref()
@@ -213,24 +291,34 @@ impl Site {
                 who: who(),
                 migrates: migrate_up.is_some(),
                 smokes: smoke.is_some(),
+                installs_flags: config.flags.as_ref().is_some_and(|flags| flags.install),
                 stateless: config.service.stateless,
                 keep_releases: config.limits.keep_releases,
+                waves: self.environment.waves(),
+                without: std::collections::BTreeSet::new(),
             },
             hosts,
             ledger,
             journals: Arc::new(journals),
-            prober: Arc::new(HttpProber { probe: config.probe.clone(), address: self.listen() }),
+            prober: Arc::new(HttpProber { probe: config.probe.clone(), addresses: self.probed_at() }),
             commands: Arc::new(ConfiguredCommands {
                 source: Arc::clone(&source),
                 executable: config.units.executable().to_owned(),
                 placeholders: self.placeholders(),
                 environment: self.environment.environment.clone(),
                 database: config.database.clone(),
+                migrate_lock: self.ledger_folder().join("migrate.lock"),
                 migrate_up,
                 smoke,
             }),
+            deploy,
+            flags: self.flags()?,
+            ci: self.ci()?,
             aftercare: self.aftercare(),
+            database: self.database(),
+            shadows: self.shadows(&source),
             source,
+            repository,
             clock,
             progress,
         })

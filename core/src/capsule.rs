@@ -3,9 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ci::CiProof;
 use crate::evidence::Evidence;
+use crate::flags::{FlagName, FlagState};
 use crate::release::{Digest, Release, ServiceName, Tag};
+use crate::schema::Catalog;
 use crate::time::Timestamp;
+use crate::verdict::SpanVerdict;
 
 /// The capsule format this program writes. A capsule of a newer format is refused, never guessed at.
 pub const CAPSULE_FORMAT: u32 = 1;
@@ -95,10 +99,30 @@ pub struct Capsule {
     pub migrations: Evidence<Vec<CapsuleFile>>,
     /// Queries that the release sends.
     pub queries: Evidence<Vec<CapsuleFile>>,
-    /// The flags as they were at deploy.
+    /// The file of flags that the release itself carries.
     pub flags: Evidence<Vec<CapsuleFile>>,
+    /// The flags around its deploy.
+    #[serde(default)]
+    pub flag_era: FlagEra,
+    /// What CI said of its commit.
+    #[serde(default)]
+    pub ci: Evidence<CiProof>,
+    /// The schema that its migrations leave, as a throwaway database had it.
+    #[serde(default)]
+    pub schema: Evidence<Catalog>,
     /// Verdicts of this release towards earlier known-good ones.
     pub verdicts: Evidence<Vec<CapsuleVerdict>>,
+}
+
+/// The flags of the environment around the deploy of a release.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlagEra {
+    /// Right before it was brought out.
+    pub before: Evidence<Vec<FlagState>>,
+    /// Right after it was brought out.
+    pub after: Evidence<Vec<FlagState>>,
+    /// Flags that the files of its tag name and those of the release that it replaced do not.
+    pub introduced: Evidence<Vec<FlagName>>,
 }
 
 /// What was found out, at deploy, about going back from this release to an earlier one.
@@ -106,10 +130,8 @@ pub struct Capsule {
 pub struct CapsuleVerdict {
     /// The earlier release.
     pub target: Release,
-    /// `compatible`, `breaks` or `unknown`.
-    pub verdict: String,
-    /// Why.
-    pub reasons: Vec<String>,
+    /// The verdict, with its reasons.
+    pub span: SpanVerdict,
 }
 
 /// Why a capsule cannot be used.

@@ -25,6 +25,13 @@ pub enum Evidence<T> {
     },
 }
 
+/// A fact that nobody recorded. It is as unknown as any other that is missing.
+impl<T> Default for Evidence<T> {
+    fn default() -> Evidence<T> {
+        Evidence::Missing { why: "it was not recorded".into() }
+    }
+}
+
 impl<T> Evidence<T> {
     /// The fact, if it is known.
     pub fn value(&self) -> Option<&T> {

@@ -9,7 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::capsule::{Capsule, Manifest};
 use crate::release::{Digest, Release, RunId, ServiceName, Tag};
+use crate::running::RunningUnit;
 use crate::time::Timestamp;
+
+mod setup;
+
+pub use setup::{FlipOrder, HostSetup, Manager, OverlapGap, SystemdUnit, UnitFlip};
 
 /// The protocol this program speaks. Both sides send it first; a difference is refused by name.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -61,6 +66,11 @@ pub enum HostRequest {
         /// The release that must be there.
         release: Release,
     },
+    /// Reads what systemd units run, whoever put it there.
+    Look {
+        /// Their names, for example `shithubd.service`.
+        units: Vec<String>,
+    },
     /// Claims the host for the envelope's run and epoch, which must be higher than any claimed before.
     Claim {
         /// Who claims it.
@@ -108,6 +118,12 @@ pub enum HostRequest {
         /// The release.
         release: Release,
     },
+    /// Stores the program that a unit runs as a release, and makes it the current one. Nothing that serves is
+    /// touched.
+    Adopt {
+        /// What to take over.
+        adoption: Box<Adoption>,
+    },
     /// Removes stored releases that are not named, not current and not running.
     Prune {
         /// What to keep besides.
@@ -121,8 +137,22 @@ pub const WRITE_BYTES_MAX: usize = 4 << 20;
 impl HostRequest {
     /// Whether the request changes nothing and is answered whatever the epoch.
     pub fn only_reads(&self) -> bool {
-        matches!(self, HostRequest::Observe | HostRequest::Verify { .. })
+        matches!(self, HostRequest::Observe | HostRequest::Verify { .. } | HostRequest::Look { .. })
     }
+}
+
+/// A running install that becomes a release of unship's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adoption {
+    /// The release: the one file that the unit executes.
+    pub manifest: Manifest,
+    /// What travels with it.
+    pub capsule: Capsule,
+    /// The systemd unit whose main process executes that file.
+    pub unit: String,
+    /// Units whose `ExecStartPre=` a drop-in takes away, because it applies the release's own migrations at
+    /// every start: after a rollback those of the older release, on the newer schema.
+    pub without_start_pre: Vec<String>,
 }
 
 /// What must be true of a service on a host.
@@ -147,6 +177,13 @@ pub enum Serve {
     },
     /// Nothing: every instance is stopped; the listener stays open under the child runner.
     Nothing,
+    /// Nothing but 503 with `Retry-After`, on every unit that has a listener; the other units are stopped.
+    /// The instances that answer carry [`Release::hold`]. Outlives a reboot, and ends when the host is made to
+    /// serve a release or nothing.
+    Hold {
+        /// What `Retry-After` says, in seconds.
+        retry_after_s: u32,
+    },
 }
 
 /// The order of a flip.
@@ -189,6 +226,9 @@ pub struct UnitSpec {
     pub notify: bool,
     /// How long to wait before a failed process is started again.
     pub restart_delay_ms: u64,
+    /// What systemd calls it; none under the child runner.
+    #[serde(default)]
+    pub systemd: Option<SystemdUnit>,
 }
 
 /// What a host answers.
@@ -199,6 +239,11 @@ pub enum HostReply {
     Observed {
         /// The state.
         state: Box<HostState>,
+    },
+    /// To [`HostRequest::Look`].
+    Looked {
+        /// The units, in the order in which they were named.
+        units: Vec<RunningUnit>,
     },
     /// To [`HostRequest::Stage`]: what is still missing; empty when the release is already published.
     Staging {
@@ -237,6 +282,21 @@ pub struct Action {
     pub what: String,
     /// Microseconds.
     pub took_us: u64,
+}
+
+/// How the action is called that stands for a time in which nothing listened; the unit's name follows.
+const GAP: &str = "not listening: ";
+
+impl Action {
+    /// For so long nothing listened for a unit: a flip that cannot overlap, as the host measured it.
+    pub fn gap(unit: &str, took_us: u64) -> Action {
+        Action { what: format!("{GAP}{unit}"), took_us }
+    }
+
+    /// The unit for which nothing listened, if that is what the action stands for.
+    pub fn gap_of(&self) -> Option<&str> {
+        self.what.strip_prefix(GAP)
+    }
 }
 
 /// How much of a staged file is here.
@@ -315,9 +375,26 @@ pub struct HostState {
     pub disk_free_bytes: u64,
     /// Memory that can be had without swapping.
     pub memory_available_bytes: u64,
+    /// Set while the host is held.
+    #[serde(default)]
+    pub held: Option<Held>,
+    /// In which order each unit is flipped here, and why; empty under the child runner, which overlaps.
+    #[serde(default)]
+    pub flips: Vec<UnitFlip>,
     /// What is damaged on the host and was passed over, each in one sentence that names the file.
     #[serde(default)]
     pub troubles: Vec<String>,
+}
+
+/// That a host is held: it answers 503 instead of serving.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// What it would serve otherwise; none when it served nothing.
+    pub release: Option<Release>,
+    /// What `Retry-After` says, in seconds.
+    pub retry_after_s: u32,
+    /// Whose run holds it, since when and why: the claim under which it was held.
+    pub by: Holder,
 }
 
 /// A release on a host's disk.
@@ -352,6 +429,8 @@ pub enum InstanceState {
     Draining,
     /// Ended by itself; waiting to be started again.
     Restarting,
+    /// Ended by itself, and nothing starts it again: systemd gave up.
+    Failed,
 }
 
 /// A running instance of a unit.

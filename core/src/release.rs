@@ -2,6 +2,7 @@
 //!
 //! A release is its artifact's digest; a git tag names it. Two artifacts under one tag are two releases.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -78,7 +79,7 @@ pub struct NameError {
 }
 
 impl NameError {
-    fn new(kind: &'static str, text: &str, rule: &'static str) -> NameError {
+    pub(crate) fn new(kind: &'static str, text: &str, rule: &'static str) -> NameError {
         NameError { kind, text: text.chars().take(80).collect(), rule }
     }
 }
@@ -158,6 +159,30 @@ name!(
     "must start with a letter or digit and have only letters, digits, `.`, `_`, `-` and `+`"
 );
 
+impl Tag {
+    /// The tag of the next patch on top of this one: its last number one up, as often as it takes until the tag is
+    /// not `taken`. `v1.3.0` gives `v1.3.1`; a tag without a number gets one: `spring` gives `spring.1`.
+    pub fn next_patch(&self, taken: &BTreeSet<Tag>) -> Result<Tag, NameError> {
+        let text = self.as_str();
+        let digits = text.len() - text.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+        let (head, number) = text.split_at(text.len() - digits);
+        let (head, mut number) = match number.parse::<u64>() {
+            Ok(number) => (head.to_owned(), number),
+            Err(_) if number.is_empty() => (format!("{text}."), 0),
+            Err(_) => return Err(NameError::new("tag", text, "ends in a number that is too large")),
+        };
+        loop {
+            number = number
+                .checked_add(1)
+                .ok_or_else(|| NameError::new("tag", text, "ends in a number that is too large"))?;
+            let tag: Tag = format!("{head}{number}").parse()?;
+            if !taken.contains(&tag) {
+                return Ok(tag);
+            }
+        }
+    }
+}
+
 name!(
     /// The name of a service, as its units and folders carry it.
     ServiceName, "service", 63,
@@ -193,6 +218,18 @@ pub struct Release {
     pub tag: Tag,
     /// Its identity: the digest of its manifest of files.
     pub digest: Digest,
+}
+
+impl Release {
+    /// What instances carry that answer 503 while a host is held. No artifact has this digest.
+    pub fn hold() -> Release {
+        Release { tag: Tag("hold".into()), digest: Digest::of(b"unship: the host is held") }
+    }
+
+    /// Whether this is [`Release::hold`] and no release at all.
+    pub fn is_hold(&self) -> bool {
+        self.digest == Release::hold().digest
+    }
 }
 
 impl fmt::Display for Release {

@@ -52,6 +52,14 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
         b"CASE ",
         b", ",
         b"-- unship: ",
+        b"\x01frm\0\0\0\x40\0\0\0\0",
+        b"{\"message\":\"not_opened\",\"error\":\"x\"}\n",
+        b"{\"message\":\"ask\",\"number\":1,\"envelope\":{\"version\":1,\"run\":\"a\",\"step\":0,\"attempt\":1,\"epoch\":1,\"request\":",
+        b"{\"request\":\"observe\"}}}\n",
+            b"\x01frm\0\0\0\x40\0\0\0\0",
+            b"{\"message\":\"ask\",\"number\":1,\"envelope\":",
+            b"{\"message\":\"not_opened\",\"error\":\"x\"}\n",
+            b"{\"version\":1,\"run\":\"a\",\"step\":0,\"attempt\":1,\"epoch\":1,\"request\":{\"request\":\"observe\"}}}\n",
     ];
     let word = proptest::sample::select(words.to_vec()).prop_map(<[u8]>::to_vec);
     let part = prop_oneof![8 => word, 1 => proptest::collection::vec(any::<u8>(), 0..6)];

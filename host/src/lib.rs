@@ -2,12 +2,18 @@
 //! them. It runs as root on a server, so it is small: no SQL client, no HTTP client, no git, no shell.
 //!
 //! [`agent`] serves the requests of [`unship_core::protocol`]; [`epoch`] says whose requests are served;
-//! [`store`] keeps releases; [`supervise`] runs them where there is no systemd.
+//! [`serve`] puts it at the end of a pipe; [`hold`] answers for a host that is held; [`store`] keeps releases;
+//! [`look`] reads what systemd units run, whoever put it there; [`systemd`] runs releases, and [`supervise`]
+//! where there is no systemd.
 
 pub mod agent;
 pub mod epoch;
+pub mod hold;
+pub mod look;
+pub mod serve;
 pub mod store;
 pub mod supervise;
+pub mod systemd;
 
 mod clock;
 mod durable;

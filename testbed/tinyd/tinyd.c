@@ -13,6 +13,7 @@
  *   ABORTS_AFTER_MS abort() this long after it got ready, 0 for never
  *   READY_AFTER_MS  how long it takes to get ready
  *   DRAINS          told to stop: 1 finishes what it has, 0 just ends, 2 does not listen and goes on
+ *   FLAGGED         1: while the flag `greeting` is on in the file TINYD_FLAGS, ordinary answers are 500
  *
  *   GET /          200, or ANSWERS        GET /slow?ms=N   200 after N ms
  *   POST /notes    201, or ANSWERS        GET /stream      20 parts in 2 s
@@ -151,6 +152,21 @@ static int read_request(int fd, char *text) {
     }
 }
 
+/* Whether the flag `greeting` is on in the file of flags, in flagd's format; read anew each time. Good enough for the
+ * file of this service, and no reader of JSON. */
+static int greeting_is_on(void) {
+    const char *path = getenv("TINYD_FLAGS");
+    FILE *file = FLAGGED && path ? fopen(path, "re") : NULL;
+    if (!file) return 0;
+    char text[4096];
+    text[fread(text, 1, sizeof text - 1, file)] = 0;
+    fclose(file);
+    const char *at = strstr(text, "\"greeting\"");
+    at = at ? strstr(at, "\"defaultVariant\"") : NULL;
+    at = at ? strchr(at + strlen("\"defaultVariant\""), '"') : NULL;
+    return at && !strncmp(at, "\"on\"", 4);
+}
+
 /* Answers one request; whether the connection can carry another. */
 static int serve_one(int fd, const char *text) {
     int keep = !strcasestr(text, "\r\nconnection: close");
@@ -169,9 +185,9 @@ static int serve_one(int fd, const char *text) {
         sleep_ms(ms < 0 ? 0 : ms > SLOW_MS_MAX ? SLOW_MS_MAX : ms);
         status = 200, body = "late\n";
     } else if (!strncmp(text, "GET / ", 6)) {
-        status = ANSWERS ? ANSWERS : 200, body = "hello\n";
+        status = ANSWERS ? ANSWERS : greeting_is_on() ? 500 : 200, body = "hello\n";
     } else if (!strncmp(text, "POST /notes ", 12)) {
-        status = ANSWERS ? ANSWERS : 201, body = "noted\n";
+        status = ANSWERS ? ANSWERS : greeting_is_on() ? 500 : 201, body = "noted\n";
     }
     /* Looked at last: a request that took long must not promise what is no longer true. */
     keep = keep && !atomic_load(&stopping);

@@ -6,9 +6,9 @@ use unship_core::release::Tag;
 
 use super::run_output::{self, plan_lines};
 use super::site::{self, SiteArgs};
-use super::{CliError, Output};
+use super::{CliError, Output, aftercare};
 use crate::flow;
-use crate::wire::LedgerUse;
+use crate::wire::{LedgerUse, Upkeep};
 
 /// Bring a release out: build the tag, put it on every host, flip host by host with proof
 ///
@@ -25,6 +25,10 @@ pub struct Args {
     #[arg(long, value_name = "REASON")]
     supersedes_bad: Option<String>,
 
+    /// Go on without this host; may be given several times
+    #[arg(long, value_name = "HOST")]
+    without: Vec<String>,
+
     /// Build and show the plan, and change nothing on any host
     #[arg(long)]
     dry_run: bool,
@@ -34,9 +38,12 @@ pub(super) fn run(args: &Args, output: &mut Output) -> Result<ExitCode, CliError
     let tag: Tag = args.tag.parse().map_err(|error: unship_core::release::NameError| {
         CliError::usage(error.to_string()).hint("`git tag` lists the tags")
     })?;
-    let site = args.site.site()?;
+    let mut site = args.site.site()?;
+    // Whatever comes later, also from other machines, finds the agent there.
+    site.upkeep = if args.dry_run { Upkeep::Never } else { Upkeep::Renew };
     site::block_on(async {
-        let world = site::world(&site, LedgerUse::Required).await?;
+        let mut world = site::world(&site, LedgerUse::Required).await?;
+        world.target.without = site::host_names(&args.without, &world)?;
         let stop = site::stop_on_ctrl_c();
         let prepared =
             flow::deploy::plan(&world, site::run_id()?, &tag, args.supersedes_bad.as_deref()).await?;
@@ -50,6 +57,8 @@ pub(super) fn run(args: &Args, output: &mut Output) -> Result<ExitCode, CliError
         }
         output.note("");
         let report = flow::run::execute(&world, prepared, &stop).await?;
-        run_output::finish(&report, output)
+        let code = run_output::finish(&report, output)?;
+        aftercare::after(&site, output).await;
+        Ok(code)
     })
 }

@@ -13,14 +13,16 @@ use super::progress::TerminalProgress;
 use super::site;
 use super::{CliError, Output, exit};
 use crate::config::{Config, Drill, ScenarioTable};
-use crate::flow::drill::{self as flow, DrillError, DrillReport};
+use crate::flow::drill::{self as flow, DrillError, DrillReport, Way};
 use crate::load::LoadError;
+use crate::wire::remember_rehearsal;
 use crate::wire::sandbox::{Sandbox, SandboxError, scenario};
 
 /// Rehearse a rollback for real, under load, in a world of its own
 ///
 /// Deploys the good release of a scenario, puts load on it, deploys the bad one, waits until the failure
-/// shows, rolls back, and says what it cost. Status 0 only if everything that must hold held.
+/// shows, goes the scenario's way out (back, a flag off, a hotfix, or back with the migrations), and says what it
+/// cost. Status 0 only if everything that must hold held.
 /// For example: `unship drill --scenario panic-loop`
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -60,7 +62,12 @@ pub(super) fn run(args: &Args, output: &mut Output) -> Result<ExitCode, CliError
     if args.dry_run {
         return dry_run(table, &drill, output);
     }
+    let service = Config::read(&file)?.service.name;
     let report = site::block_on(rehearse(&file, args.keep.as_deref(), table, &drill, output))?;
+    // Only option 1 is what a decision weighs a hotfix against.
+    if report.all_held() && report.option == Some(1) {
+        remember_rehearsal(service.as_str(), report.ceremony_ms);
+    }
     if output.is_json() {
         output.document(&report)?;
     } else {
@@ -121,6 +128,7 @@ fn list(drill: &Drill, output: &mut Output) -> Result<ExitCode, CliError> {
             .map(|table| {
                 serde_json::json!({
                     "scenario": table.name, "about": table.about, "good": table.good, "bad": table.bad,
+                    "option": scenario(table).way.option(), "to": scenario(table).ends_on(),
                 })
             })
             .collect();
@@ -129,28 +137,54 @@ fn list(drill: &Drill, output: &mut Output) -> Result<ExitCode, CliError> {
     }
     let width = drill.scenarios.iter().map(|table| table.name.chars().count()).max().unwrap_or(0);
     for table in scenarios {
-        output.line(format!("{:<width$}  {} -> {}  {}", table.name, table.bad, table.good, table.about));
+        output.line(format!(
+            "{:<width$}  {} -> {}  {}",
+            table.name,
+            table.bad,
+            scenario(table).ends_on(),
+            table.about
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn dry_run(table: &ScenarioTable, drill: &Drill, output: &mut Output) -> Result<ExitCode, CliError> {
     let scenario = scenario(table);
+    let mode = scenario.mode.words();
+    let (builds, way, floor) = match &scenario.way {
+        Way::Back => (String::new(), format!("roll back, mode {mode}"), Some("flip")),
+        Way::Flag(flag) => {
+            (String::new(), format!("turn off the flag {flag}, wait until the failure is gone"), None)
+        }
+        Way::Hotfix(hotfix) => (
+            format!(" and {hotfix}"),
+            format!("ship {hotfix} as the hotfix of {}, mode {mode}", scenario.bad),
+            Some("flip"),
+        ),
+        Way::Down => (
+            String::new(),
+            format!("take the migrations of {} down and roll back, mode {mode}", scenario.bad),
+            Some("start"),
+        ),
+    };
+    let floor = floor.map(|what| format!(", the same {what} without unship")).unwrap_or_default();
+    let users = if drill.users.is_some() { ", users write" } else { "" };
+    let compare = if drill.users.is_some() { ", what users wrote compared" } else { "" };
     let lines = [
-        format!("build {} and {}, deploy {}", scenario.good, scenario.bad, scenario.good),
-        format!("{} requests a second for {} ms", drill.load.rate_per_s, scenario.steady_ms),
-        format!("deploy {}", scenario.bad),
+        format!("build {}, {}{builds}, deploy {}", scenario.good, scenario.bad, scenario.good),
+        format!("{} requests a second for {} ms{users}", drill.load.rate_per_s, scenario.steady_ms),
+        format!("deploy {}{users}", scenario.bad),
         format!("wait for {}, at most {} ms", scenario.seen.words(), scenario.seen_within_ms),
-        format!("roll back, mode {}", scenario.mode.words()),
-        format!("load for another {} ms, smoke test, the same flip without unship", scenario.settle_ms),
+        way,
+        format!("load for another {} ms{users}, smoke test{compare}{floor}", scenario.settle_ms),
     ];
     if output.is_json() {
         output.document(&serde_json::json!({
-            "scenario": scenario.name, "from": scenario.bad, "to": scenario.good, "would": lines,
+            "scenario": scenario.name, "from": scenario.bad, "to": scenario.ends_on(), "would": lines,
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    output.line(format!("{}: {} -> {}", scenario.name, scenario.bad, scenario.good));
+    output.line(format!("{}: {} -> {}", scenario.name, scenario.bad, scenario.ends_on()));
     for (index, line) in lines.iter().enumerate() {
         output.line(format!("  {:>2}  {line}", index + 1));
     }

@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args, output: &mut Output) -> Result<ExitCode, CliError
                     time_text(holder.since)
                 ));
                 if take {
-                    output.note("go on with `unship resume`, or take it back with `unship abort`");
+                    output.note("go on with `unship resume`, or end it with `unship abort`");
                 }
             }
         }

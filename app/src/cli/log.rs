@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
+use unship_core::explain::{self, Tone};
 use unship_core::journal::{Entry, Event, Outcome, State, fold};
-use unship_core::plan::Step;
 use unship_core::release::{NameError, RunId};
 
 use super::output::{BAD, DIM, GOOD, STRONG, WARN};
@@ -90,20 +90,18 @@ fn report(state: &State, entries: &[Entry]) -> RunReport {
 }
 
 fn line(report: &RunReport) -> String {
-    let (style, outcome) = outcome(report.outcome);
+    let (style, outcome) = (outcome_style(report.outcome), explain::outcome(report.outcome));
     let from = report.from.as_ref().map(|from| format!("{from} -> ")).unwrap_or_default();
     let (verb, at) = (report.kind.verb(), time_text(report.started_at));
     let what = format!("{verb} {from}{}", report.to);
     format!("{at}  {what:<32} {style}{outcome:<14}{style:#} {DIM}{}{DIM:#}", report.run)
 }
 
-fn outcome(outcome: Option<Outcome>) -> (anstyle::Style, &'static str) {
+fn outcome_style(outcome: Option<Outcome>) -> anstyle::Style {
     match outcome {
-        Some(Outcome::Completed) => (GOOD, "completed"),
-        Some(Outcome::Partial) => (BAD, "in part"),
-        Some(Outcome::WentBack) => (WARN, "went back"),
-        Some(Outcome::WentBackPartly) => (BAD, "partly back"),
-        None => (WARN, "not finished"),
+        Some(Outcome::Completed) => GOOD,
+        Some(Outcome::Partial | Outcome::WentBackPartly) => BAD,
+        Some(Outcome::WentBack) | None => WARN,
     }
 }
 
@@ -127,7 +125,7 @@ pub(super) fn show(args: &Show, output: &mut Output) -> Result<ExitCode, CliErro
     })
 }
 
-async fn entries(world: &World, run: &RunId) -> Result<Vec<Entry>, CliError> {
+pub(super) async fn entries(world: &World, run: &RunId) -> Result<Vec<Entry>, CliError> {
     let entries = world.ledger.entries(run).await.map_err(failed)?;
     if !entries.is_empty() {
         return Ok(entries);
@@ -139,40 +137,14 @@ async fn entries(world: &World, run: &RunId) -> Result<Vec<Entry>, CliError> {
 }
 
 fn event_text(event: &Event, state: &State) -> String {
-    let title = |step: &usize| state.plan.steps.get(*step).map(Step::title).unwrap_or_default();
-    let attempt_text =
-        |attempt: &u32| if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
-    match event {
-        Event::Started { epoch, .. } => format!("started, epoch {}", epoch.0),
-        Event::Intent { step, attempt } => format!("to do: {}{}", title(step), attempt_text(attempt)),
-        Event::Done { step, actions } => {
-            let what: Vec<String> = actions.iter().map(|action| plain(&action.what)).collect();
-            let what = if what.is_empty() { String::new() } else { format!(" ({})", what.join("; ")) };
-            format!("{GOOD}done{GOOD:#}: {}{DIM}{what}{DIM:#}", title(step))
-        }
-        Event::Failed { step, error, .. } => format!("{BAD}failed{BAD:#}: {}: {}", title(step), plain(error)),
-        Event::Turned { why } => format!("{WARN}turned round{WARN:#}, because of: {}", plain(why)),
-        Event::UndoIntent { step, attempt } => format!("to undo: {}{}", title(step), attempt_text(attempt)),
-        Event::Undone { step } => format!("undone: {}", title(step)),
-        Event::UndoFailed { step, error } => {
-            format!("{BAD}undo failed{BAD:#}: {}: {}", title(step), plain(error))
-        }
-        Event::Marked { release, mark, why } => {
-            let mark = match mark {
-                unship_core::history::Mark::Deployed => "deployed",
-                unship_core::history::Mark::KnownGood => "known good",
-                unship_core::history::Mark::Bad => "bad",
-                unship_core::history::Mark::Lifted => "unproven again",
-            };
-            format!("{release} is {mark}: {}", plain(why))
-        }
-        Event::Resumed { holder, epoch } => format!("resumed by {}, epoch {}", holder.who, epoch.0),
-        Event::Paused => "stopped as asked".into(),
-        Event::Finished { outcome: how } => {
-            let (style, words) = outcome(Some(*how));
-            format!("{style}{words}{style:#}")
-        }
-    }
+    let said = explain::event(event, state);
+    let style = match said.tone {
+        Tone::Plain => anstyle::Style::new(),
+        Tone::Good => GOOD,
+        Tone::Bad => BAD,
+        Tone::Warn => WARN,
+    };
+    format!("{style}{}{style:#}{}", plain(&said.head), plain(&said.rest))
 }
 
 pub(super) fn ledger(args: &Ledger, output: &mut Output) -> Result<ExitCode, CliError> {

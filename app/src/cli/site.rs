@@ -1,17 +1,18 @@
 //! What most verbs need: which configuration, which environment, a way to run flows, Ctrl-C.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use unship_core::release::{EnvironmentName, RunId};
+use unship_core::release::{EnvironmentName, HostName, RunId};
 
 use super::CliError;
 use super::progress::TerminalProgress;
 use crate::config::{self, Config, ConfigError};
 use crate::flow::FlowError;
-use crate::ports::World;
+use crate::ports::{TransportError, World};
 use crate::wire::{LedgerUse, Site, SystemClock, WireError, new_run_id};
 
 /// Which service and environment.
@@ -27,15 +28,22 @@ pub struct SiteArgs {
 }
 
 impl SiteArgs {
-    /// Reads the configuration.
+    /// Reads the configuration. Not for where a runtime runs already.
     pub fn site(&self) -> Result<Site, CliError> {
+        block_on(self.read())
+    }
+
+    /// The same where one does.
+    pub async fn read(&self) -> Result<Site, CliError> {
         let path = config_file(self.config.as_deref())?;
         let config = Config::read(&path)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.map_or_else(|| PathBuf::from("."), PathBuf::from);
         let name = self.env.as_deref().map(str::parse::<EnvironmentName>).transpose();
         let name = name.map_err(|error| CliError::usage(error.to_string()))?;
-        Ok(Site::new(config, &folder, name.as_ref())?)
+        let mut site = Site::new(config, &folder, name.as_ref())?;
+        site.read_inventory().await?;
+        Ok(site)
     }
 }
 
@@ -47,6 +55,19 @@ pub fn config_file(named: Option<&Path>) -> Result<PathBuf, CliError> {
     let start = std::env::current_dir()
         .map_err(|error| CliError::usage(format!("cannot tell the current folder: {error}")))?;
     config::find(&start).ok_or(ConfigError::NotFound { start }).map_err(CliError::from)
+}
+
+/// The hosts of `--without`, each of which must be one of the environment's.
+pub fn host_names(names: &[String], world: &World) -> Result<BTreeSet<HostName>, CliError> {
+    let known = || world.hosts.iter().map(|host| host.name.as_str()).collect::<Vec<_>>().join(", ");
+    let hosts = names.iter().map(|name| {
+        let found = world.hosts.iter().find(|host| host.name.as_str() == name);
+        found.map(|host| host.name.clone()).ok_or_else(|| {
+            CliError::usage(format!("there is no host `{}` in the environment", name.escape_debug()))
+                .hint(format!("its hosts: {}", known()))
+        })
+    });
+    hosts.collect()
 }
 
 /// A name for a new run.
@@ -81,7 +102,7 @@ pub fn said(error: FlowError, ledger: LedgerUse) -> CliError {
         return error;
     }
     CliError::new(error.status(), error.message())
-        .hint("go on with `unship resume --break-glass`, or take it back with `unship abort --break-glass`")
+        .hint("go on with `unship resume --break-glass`, or end it with `unship abort --break-glass`")
 }
 
 /// Runs a flow to its end.
@@ -128,10 +149,27 @@ impl From<ConfigError> for CliError {
     }
 }
 
+impl From<TransportError> for CliError {
+    fn from(error: TransportError) -> CliError {
+        let cli = CliError::failed(error.to_string());
+        match error.hint {
+            Some(hint) => cli.hint(hint),
+            None => cli,
+        }
+    }
+}
+
 impl From<WireError> for CliError {
     fn from(error: WireError) -> CliError {
         match error {
             WireError::Config(error) => error.into(),
+            WireError::Inventory(error) => {
+                let cli = CliError::usage(error.to_string());
+                match error.hint() {
+                    Some(hint) => cli.hint(hint),
+                    None => cli,
+                }
+            }
             other => CliError::failed(other.to_string()),
         }
     }

@@ -3,14 +3,14 @@
 use std::process::ExitCode;
 
 use unship_core::history::Standing;
-use unship_core::protocol::{Instance, InstanceState};
+use unship_core::protocol::{Instance, InstanceState, UnitFlip};
 
 use super::output::{BAD, DIM, GOOD, STRONG, WARN};
 use super::site::{self, SiteArgs};
-use super::{CliError, Output, exit, time_text};
+use super::{CliError, Output, aftercare, exit, time_text};
 use crate::flow::status::{HostStatus, Status, status};
 use crate::plain::plain;
-use crate::wire::LedgerUse;
+use crate::wire::{LedgerUse, Upkeep};
 
 /// Show what every host serves, what is known of every release, and who runs what
 ///
@@ -22,7 +22,8 @@ pub struct Args {
 }
 
 pub(super) fn run(args: &Args, output: &mut Output) -> Result<ExitCode, CliError> {
-    let site = args.site.site()?;
+    let mut site = args.site.site()?;
+    site.upkeep = Upkeep::Never;
     site::block_on(async {
         let world = site::world(&site, LedgerUse::Required).await?;
         let status = status(&world, site::run_id()?).await?;
@@ -35,7 +36,8 @@ pub(super) fn run(args: &Args, output: &mut Output) -> Result<ExitCode, CliError
                 output.line(line);
             }
         }
-        let well = status.hosts.iter().all(|host| host.trouble.is_none());
+        aftercare::after(&site, output).await;
+        let well = status.missing.is_empty() && status.hosts.iter().all(|host| host.trouble.is_none());
         Ok(ExitCode::from(if well { exit::OK } else { exit::PARTIAL }))
     })
 }
@@ -44,6 +46,10 @@ fn lines(status: &Status) -> Vec<String> {
     let mut lines = Vec::new();
     for host in &status.hosts {
         lines.extend(host_lines(host));
+    }
+    for missing in &status.missing {
+        let why = plain(&missing.why);
+        lines.push(format!("  {:<16} {BAD}does not answer{BAD:#}: {why}", missing.host));
     }
     if !status.releases.is_empty() {
         lines.push(String::new());
@@ -79,6 +85,9 @@ fn lines(status: &Status) -> Vec<String> {
             "  {WARN}run {run} is not finished{WARN:#}: go on with `unship resume`, or `unship abort`"
         ));
     }
+    for delivery in &status.owed {
+        lines.push(format!("  {WARN}owed{WARN:#}       {}", aftercare::line(delivery)));
+    }
     lines
 }
 
@@ -89,6 +98,7 @@ fn host_lines(host: &HostStatus) -> Vec<String> {
         Some(trouble) => format!("  {:<16} {serves:<12} {BAD}{trouble}{BAD:#}", host.host),
     }];
     lines.extend(host.state.instances.iter().map(instance_line));
+    lines.extend(host.state.flips.iter().map(flip_line));
     for trouble in &host.state.troubles {
         lines.push(format!("      {WARN}damaged{WARN:#}      {}", plain(trouble)));
     }
@@ -98,12 +108,27 @@ fn host_lines(host: &HostStatus) -> Vec<String> {
     lines
 }
 
+/// In which order a unit is flipped, and why in no better one.
+fn flip_line(flip: &UnitFlip) -> String {
+    let order = flip.order.words();
+    if flip.gaps.is_empty() {
+        return format!("      {DIM}{:<12} flips by {order}{DIM:#}", flip.unit);
+    }
+    let gaps: Vec<String> = flip.gaps.iter().map(ToString::to_string).collect();
+    format!(
+        "      {:<12} {WARN}flips by {order}, not by overlap:{WARN:#} {}; see `unship init --systemd`",
+        flip.unit,
+        plain(&gaps.join("; "))
+    )
+}
+
 fn instance_line(instance: &Instance) -> String {
     let state = match instance.state {
         InstanceState::Starting => "starting",
         InstanceState::Ready => "ready",
         InstanceState::Draining => "finishing its requests",
         InstanceState::Restarting => "ended, starts again",
+        InstanceState::Failed => "failed, nothing starts it again",
     };
     let proof = if instance.proved { "executable proved" } else { "executable not proved" };
     let restarts = match instance.restarts {

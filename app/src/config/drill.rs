@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use unship_core::decision::FailureMode;
+use unship_core::flags::FlagName;
 use unship_core::release::Tag;
 
 use super::{CommandLine, Millis};
@@ -29,7 +31,9 @@ pub struct Drill {
     pub database_url: Option<String>,
     /// Run against the good release before the load; prints a JSON object whose values the load uses.
     pub set_up: Option<CommandLine>,
-    /// How long `history` and `set_up` may take.
+    /// What users do meanwhile, and whether all of it is still there at the end.
+    pub users: Option<UsersTable>,
+    /// How long `history`, `set_up` and the other commands of a drill may take.
     #[serde(default = "command_time_max")]
     pub time_max: Millis,
     /// The load.
@@ -37,6 +41,17 @@ pub struct Drill {
     /// The scenarios; the first is the default.
     #[serde(rename = "scenario")]
     pub scenarios: Scenarios,
+}
+
+/// `[drill.users]`: the service's own commands for its users' data.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsersTable {
+    /// Writes as users do, and prints what it wrote as JSON. Run on the good release, on the bad one and on what
+    /// serves in the end; `{moment}` is `before`, `between` or `after`.
+    pub write: CommandLine,
+    /// Compares all that users wrote with what is there at the end, value by value.
+    pub compare: CommandLine,
 }
 
 /// The scenarios: at least one, with names of their own.
@@ -58,7 +73,15 @@ pub struct ScenarioTable {
     /// The tag of the bad one.
     pub bad: Tag,
     /// The failure mode that an operator would name.
-    pub mode: DrillMode,
+    pub mode: FailureMode,
+    /// The flag that the fault sits behind: it is turned off, and nothing is taken back.
+    pub flag: Option<FlagName>,
+    /// The hotfix of the bad release, where the way is forward: it is shipped instead of going back.
+    pub hotfix: Option<Tag>,
+    /// Whether the migrations of the bad release are taken down with it, as the last resort. The losses that the plan
+    /// names are accepted by the drill.
+    #[serde(default)]
+    pub down: bool,
     /// Whether an operator would say that the good release runs on the bad one's schema.
     #[serde(default)]
     pub accept_unknown_schema: bool,
@@ -75,23 +98,7 @@ pub struct ScenarioTable {
     pub failed_requests: u64,
 }
 
-/// A failure mode, as `unship rollback --mode` has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DrillMode {
-    /// It keeps ending by itself.
-    PanicLoop,
-    /// It lets in whom it must not.
-    AuthRegression,
-    /// It writes what is wrong.
-    DataCorruption,
-    /// It is slow or answers with errors.
-    Degraded,
-    /// Not known.
-    Unsure,
-}
-
-/// `seen`: how the failure shows. Exactly one of the first three is given.
+/// `seen`: how the failure shows. Exactly one of the first four is given.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(try_from = "SeenKeys")]
 pub struct SeenTable {
@@ -101,6 +108,8 @@ pub struct SeenTable {
     pub status: Option<(u16, f64)>,
     /// The smoke command fails on the bad release.
     pub smoke_fails: bool,
+    /// A command of the scenario's own fails on the bad release.
+    pub check_fails: Option<CommandLine>,
     /// How long to wait for it.
     pub within: Millis,
 }
@@ -113,6 +122,7 @@ struct SeenKeys {
     share: Option<f64>,
     #[serde(default)]
     smoke_fails: bool,
+    check_fails: Option<CommandLine>,
     #[serde(default = "within")]
     within: Millis,
 }
@@ -121,12 +131,13 @@ impl TryFrom<SeenKeys> for SeenTable {
     type Error = String;
 
     fn try_from(keys: SeenKeys) -> Result<SeenTable, String> {
-        let SeenKeys { restarts, status, share, smoke_fails, within } = keys;
-        let given =
-            usize::from(restarts.is_some()) + usize::from(status.is_some()) + usize::from(smoke_fails);
-        if given != 1 {
+        let SeenKeys { restarts, status, share, smoke_fails, check_fails, within } = keys;
+        let given = [restarts.is_some(), status.is_some(), smoke_fails, check_fails.is_some()];
+        if given.into_iter().filter(|given| *given).count() != 1 {
             return Err(
-                "`seen` needs exactly one of `restarts = 3`, `status = 500` and `smoke_fails = true`".into(),
+                "`seen` needs exactly one of `restarts = 3`, `status = 500`, `smoke_fails = true` and \
+                 `check_fails = [\"a\", \"command\"]`"
+                    .into(),
             );
         }
         if restarts == Some(0) {
@@ -139,7 +150,13 @@ impl TryFrom<SeenKeys> for SeenTable {
         if !(share > 0.0 && share <= 1.0) {
             return Err("`share` must be more than 0 and at most 1".into());
         }
-        Ok(SeenTable { restarts, status: status.map(|status| (status, share)), smoke_fails, within })
+        Ok(SeenTable {
+            restarts,
+            status: status.map(|status| (status, share)),
+            smoke_fails,
+            check_fails,
+            within,
+        })
     }
 }
 
@@ -157,11 +174,41 @@ impl TryFrom<Vec<ScenarioTable>> for Scenarios {
                     scenario.name, scenario.good
                 ));
             }
+            scenario.check_way()?;
         }
         if scenarios.is_empty() {
             return Err("a drill needs at least one scenario".into());
         }
         Ok(Scenarios(scenarios))
+    }
+}
+
+impl ScenarioTable {
+    /// A scenario goes one way, and has what that way needs.
+    fn check_way(&self) -> Result<(), String> {
+        let name = &self.name;
+        let given = [self.flag.is_some(), self.hotfix.is_some(), self.down];
+        if given.into_iter().filter(|given| *given).count() > 1 {
+            return Err(format!("the scenario `{name}` goes one way: by `flag`, by `hotfix` or with `down`"));
+        }
+        if self.flag.is_some() && self.mode != FailureMode::SmallBug {
+            return Err(format!(
+                "the scenario `{name}` names a `flag`: only a small bug is mended by one, so it needs \
+                 `mode = \"small-bug\"`"
+            ));
+        }
+        if self.flag.is_some() && self.seen.restarts.is_some() {
+            return Err(format!(
+                "the scenario `{name}` names a `flag`, and restarts cannot be seen to be gone: \
+                 write `status`, `smoke_fails` or `check_fails` in `seen`"
+            ));
+        }
+        match &self.hotfix {
+            Some(hotfix) if [&self.good, &self.bad].contains(&hotfix) => Err(format!(
+                "the scenario `{name}` names {hotfix} as the hotfix, which must be a release of its own"
+            )),
+            _ => Ok(()),
+        }
     }
 }
 

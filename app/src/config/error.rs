@@ -37,6 +37,12 @@ pub enum ConfigError {
         /// What to write instead, where that can be said.
         fix: Option<String>,
     },
+    /// The strategy is `command` and no command is given.
+    #[error("`environment.{environment}` has the strategy `command` and no command")]
+    NoCommand {
+        /// The environment.
+        environment: EnvironmentName,
+    },
     /// The named environment is not in the file.
     #[error("there is no environment `{name}` in unship.toml")]
     NoSuchEnvironment {
@@ -70,6 +76,9 @@ impl ConfigError {
                 Some("name the file with `--config FILE`; `example.toml` is the commented reference".into())
             }
             ConfigError::Invalid { fix, .. } => fix.clone(),
+            ConfigError::NoCommand { environment } => Some(format!(
+                "add a table `[environment.{environment}.command]` with `run = [\"make\", \"deploy\"]`"
+            )),
             ConfigError::NoSuchEnvironment { known, .. } => Some(format!("known: {}", count(known))),
             ConfigError::WhichEnvironment { known } if known.is_empty() => {
                 Some("add a table `[environment.production]`".into())

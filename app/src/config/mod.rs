@@ -4,18 +4,40 @@
 //! Everything is checked while it is read, so an error names the line of the value and nothing has happened
 //! yet when it is reported. This module opens no connection and runs no command.
 
+mod ci;
+mod command;
+mod couriers;
 mod drill;
 mod error;
+mod flags;
+mod hosts;
+mod queries;
+mod ssh;
+mod systemd;
 mod values;
+mod waves;
 
-pub use drill::{Drill, DrillMode, ScenarioTable, SeenTable};
+pub use ci::{Ci, CiCommand, CiPlace, Forge, JUnit};
+pub use command::CommandTable;
+pub use couriers::{
+    Aftercare, Budget, ForgeName, IssueTable, IssueVia, Note, NoteVia, SmtpTls, Source, WebhookUrl,
+};
+pub use drill::{Drill, ScenarioTable, SeenTable};
 pub use error::ConfigError;
+pub use flags::{ColumnHolds, FlagCommand, FlagPlace, FlagTable, Flagd, Flags, TableName, Unleash};
+pub use hosts::{HOSTS_MAX, Hosts, Inventory, InventoryPath, Pattern};
+pub use queries::{EngineName, MigratorName, Queries, ToolName};
+pub use ssh::{Account, Address, AgentPlace, Destination, HostTable, Jump, ProbeAddress, Ssh, SshFile};
+pub use systemd::{ManagerName, SystemdTable};
 pub use values::{CommandLine, Listen, Millis, RelativePath, UrlPath};
+pub use waves::Wave;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::ports::BootSaid;
 use serde::Deserialize;
+use unship_core::protocol::Manager;
 use unship_core::release::{EnvironmentName, HostName, ServiceName};
 
 /// The largest file that is read as a configuration.
@@ -36,6 +58,8 @@ pub struct Config {
     pub database: Option<Database>,
     /// Its migrations.
     pub migrations: Option<Migrations>,
+    /// The queries that it sends.
+    pub queries: Option<Queries>,
     /// How to see from outside what it serves.
     #[serde(default)]
     pub probe: Probe,
@@ -43,6 +67,8 @@ pub struct Config {
     pub smoke: Option<Smoke>,
     /// Its feature flags.
     pub flags: Option<Flags>,
+    /// Who knows whether a commit passed.
+    pub ci: Option<Ci>,
     /// What happens after a rollback.
     #[serde(default)]
     pub aftercare: Aftercare,
@@ -118,6 +144,9 @@ pub struct Unit {
     /// How long to wait before a failed process is started again.
     #[serde(default = "restart_delay")]
     pub restart_delay: Millis,
+    /// What systemd calls it, where that is not `<service>-<unit>`.
+    #[serde(default)]
+    pub systemd: SystemdTable,
 }
 
 /// `[build]`
@@ -147,6 +176,8 @@ pub struct Database {
     /// The environment variable in which the commands of `migrations` and `smoke` find the URL.
     #[serde(default = "database_variable")]
     pub variable: String,
+    /// The host of the environment through which it is reached, where it is not reached from here.
+    pub through: Option<HostName>,
 }
 
 /// `[migrations]`
@@ -155,6 +186,16 @@ pub struct Database {
 pub struct Migrations {
     /// The folder, relative to the repository.
     pub folder: RelativePath,
+    /// Whose migrations they are; told from the files unless given.
+    pub tool: Option<ToolName>,
+    /// The database that they are written for.
+    #[serde(default)]
+    pub database: EngineName,
+    /// What old releases do when they start on a newer database, where the tool's rule is not right.
+    #[serde(default)]
+    pub boot: BootSaid,
+    /// What migrates when the service starts, where that is not `tool`.
+    pub migrator: Option<MigratorName>,
     /// The command that applies what is not applied yet, run once per deploy.
     pub up: Option<CommandLine>,
     /// How long it may take.
@@ -201,22 +242,6 @@ pub struct Smoke {
     pub time_max: Millis,
 }
 
-/// `[flags]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Flags {
-    /// A file in flagd's format, relative to the repository; kept in the capsule as it was at deploy.
-    pub file: RelativePath,
-}
-
-/// `[aftercare]`
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Aftercare {
-    /// A file to which every rollback adds one line: when, who, from-tag, to-tag, why, how it ended.
-    pub note_file: Option<String>,
-}
-
 /// `[limits]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -241,6 +266,8 @@ impl Default for Limits {
 pub enum Strategy {
     /// Retained releases that unship stages, starts and stops itself.
     Native,
+    /// The user's own deploy command.
+    Command,
 }
 
 /// `[environment.NAME]`
@@ -250,8 +277,19 @@ pub struct Environment {
     /// How a release reaches the hosts.
     #[serde(default = "native")]
     pub strategy: Strategy,
-    /// The hosts; `local` is this machine.
+    /// The user's own deploy command, for the strategy `command`.
+    pub command: Option<CommandTable>,
+    /// The hosts; `local` is this machine, all others are reached over ssh.
     pub hosts: Hosts,
+    /// How hosts are reached.
+    #[serde(default)]
+    pub ssh: Ssh,
+    /// What is different for single hosts.
+    #[serde(default, rename = "host")]
+    pub host_tables: BTreeMap<HostName, HostTable>,
+    /// What starts and stops processes there: the child runner on this machine and systemd on others unless
+    /// given.
+    pub manager: Option<ManagerName>,
     /// Where releases are kept on a host; `/opt/<service>` unless given.
     pub root: Option<String>,
     /// Where the child runner keeps its socket and logs on a host; `/run/unship/<service>` unless given.
@@ -264,34 +302,19 @@ pub struct Environment {
     /// Environment variables for all units and commands.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+    /// How many hosts are flipped at the same time: a number, or a part such as "25%"; one unless given.
+    pub wave: Option<Wave>,
+    /// How many hosts must go on serving while a wave is flipped.
+    pub capacity_min: Option<unship_core::plan::Share>,
 }
 
-/// The hosts of an environment: at least one, each once.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(try_from = "Vec<HostName>")]
-pub struct Hosts(Vec<HostName>);
-
-impl Hosts {
-    /// The host that is flipped first.
-    pub fn first(&self) -> &HostName {
-        // There is one: the conversion below refuses an empty list.
-        &self.0[0]
-    }
-
-    /// The hosts, in the order in which they are flipped.
-    pub fn as_slice(&self) -> &[HostName] {
-        &self.0
-    }
-}
-
-impl TryFrom<Vec<HostName>> for Hosts {
-    type Error = String;
-
-    fn try_from(hosts: Vec<HostName>) -> Result<Hosts, String> {
-        match hosts.as_slice() {
-            [] => Err("an environment needs at least one host".into()),
-            [only] if only.as_str() == "local" => Ok(Hosts(hosts)),
-            _ => Err("this version acts on this machine alone: write `hosts = [\"local\"]`".into()),
+impl Environment {
+    /// What starts and stops processes on the hosts.
+    pub fn manager(&self) -> Manager {
+        match self.manager {
+            Some(manager) => manager.into(),
+            None if self.hosts.is_local() => Manager::ChildRunner,
+            None => Manager::Systemd,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! [`plan`] says which migrations are run and which of them are judged; [`execute`] runs them on a shadow and
 //! has core judge what was seen. Every judged migration gets an answer, also when it could not be run.
 
+mod between;
 mod groups;
 mod report;
 
@@ -11,11 +12,13 @@ use std::time::Instant;
 
 use unship_core::sql::{self, Facts};
 use unship_core::tools::{Migration, MigrationSet};
-use unship_core::verdict::{StepReport, Told, judge};
+use unship_core::verdict::{StepReport, StepRun, Told, judge};
 
-use crate::ports::{Shadow, ShadowFailure};
+use crate::ports::{AtStart, Shadow, ShadowFailure};
+pub use between::OldQueries;
+use between::{Between, Side};
 use groups::Groups;
-pub use report::{CheckReport, Span, Summary, is_wrong_down};
+pub use report::{CheckReport, Schemas, Span, Summary, is_wrong_down};
 
 /// Which migrations to run, oldest first.
 #[derive(Debug, Clone)]
@@ -27,6 +30,8 @@ pub struct CheckPlan {
     judged: Vec<Arc<Migration>>,
     /// What is worth saying before anything has run.
     remarks: Vec<String>,
+    /// What else is known of the two releases, if there are two.
+    between: Option<Between>,
 }
 
 impl CheckPlan {
@@ -37,6 +42,11 @@ impl CheckPlan {
 
     pub fn is_empty(&self) -> bool {
         self.judged.is_empty()
+    }
+
+    /// Adds what is worth saying beforehand.
+    pub fn remark(&mut self, remark: Option<String>) {
+        self.remarks.extend(remark);
     }
 }
 
@@ -55,11 +65,39 @@ pub fn plan(set: &MigrationSet) -> CheckPlan {
         base: Vec::new(),
         judged: set.migrations.iter().cloned().map(Arc::new).collect(),
         remarks: remarks(set),
+        between: None,
     }
 }
 
+/// Judges what comes after the migration `id` in one folder, as if the older release ended with it.
+pub fn plan_after(
+    set: &MigrationSet,
+    id: &str,
+    queries: Option<OldQueries>,
+    start: AtStart,
+) -> Option<CheckPlan> {
+    let place = set.migrations.iter().position(|migration| {
+        migration.id == id || migration.version.recorded() == id || migration.version.to_string() == id
+    })?;
+    let old = MigrationSet {
+        migrations: set.migrations[..=place].to_vec(),
+        ignored: Vec::new(),
+        remarks: Vec::new(),
+        ..set.clone()
+    };
+    let newest = set.newest().map_or_else(String::new, |newest| newest.id.clone());
+    let span = Span { old: set.migrations[place].id.clone(), new: newest };
+    Some(plan_span(&old, set, span, queries, start))
+}
+
 /// Judges what `new` has and `old` has not, on the schema that `old` leaves.
-pub fn plan_span(old: &MigrationSet, new: &MigrationSet, span: Span) -> CheckPlan {
+pub fn plan_span(
+    old: &MigrationSet,
+    new: &MigrationSet,
+    span: Span,
+    queries: Option<OldQueries>,
+    start: AtStart,
+) -> CheckPlan {
     let compared = unship_core::tools::compare(old, new);
     let mut remarks = remarks(new);
     remarks.extend(report::span_remarks(&compared));
@@ -69,6 +107,7 @@ pub fn plan_span(old: &MigrationSet, new: &MigrationSet, span: Span) -> CheckPla
         base: old.migrations.iter().cloned().map(Arc::new).collect(),
         judged: compared.added.iter().map(|migration| Arc::new((*migration).clone())).collect(),
         remarks,
+        between: Some(Between::of(old, new, queries, start)),
     }
 }
 
@@ -84,14 +123,22 @@ pub async fn execute(
 ) -> Result<CheckReport, ShadowFailure> {
     let started = Instant::now();
     let mut remarks = plan.remarks;
+    if plan.between.is_some() {
+        shadow.watch_locks();
+    }
     for migration in &plan.base {
         seen.begins(&migration.id);
         if let Err(failure) = shadow.apply(migration).await? {
             remarks.push(format!("{} could not run, because {}", migration.id, failure.placed()));
         }
     }
+    let before = match &plan.between {
+        Some(between) => Some(Side::look(shadow, between).await?),
+        None => None,
+    };
     let judging = Instant::now();
     let mut steps: Vec<StepReport> = Vec::with_capacity(plan.judged.len());
+    let mut ran: Vec<(Told, StepRun)> = Vec::new();
     let mut groups = Groups::default();
     for migration in &plan.judged {
         seen.begins(&migration.id);
@@ -105,22 +152,34 @@ pub async fn execute(
             message: format!("reading `{}` failed: {error}", migration.id),
             hint: None,
         })?;
-        let step = judge(migration, &told, &run);
-        groups.add(Arc::clone(migration), &step, run.before);
+        let step = judge(migration, &told, &run, None);
+        groups.add(Arc::clone(migration), &step, run.before.clone());
         steps.push(step);
+        if before.is_some() {
+            ran.push((told, run));
+        }
         groups.settle(shadow, &mut steps).await?;
         if let Some(step) = steps.last() {
             seen.judged(step);
         }
     }
+    let mut schemas = None;
+    let span_verdict = match (&plan.between, before) {
+        (Some(between), Some(before)) => {
+            let after = Side::look(shadow, between).await?;
+            schemas = Some(Schemas { before: before.catalog().clone(), after: after.catalog().clone() });
+            Some(between.judge(&plan.judged, &mut steps, &ran, before, after))
+        }
+        _ => None,
+    };
     Ok(CheckReport::of(
-        plan.tool,
-        shadow.name(),
+        [plan.tool, shadow.name()],
         plan.span,
+        span_verdict,
         steps,
         remarks,
-        started.elapsed(),
-        judging.elapsed(),
+        schemas,
+        [started.elapsed(), judging.elapsed()],
     ))
 }
 

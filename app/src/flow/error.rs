@@ -1,11 +1,19 @@
 //! Why a flow did not do what was asked. Each says what to run.
 
+use unship_core::decision::Decided;
+use unship_core::down::{LossReport, SpanError};
+use unship_core::explain;
+use unship_core::flags::FlagName;
 use unship_core::history::TargetError;
-use unship_core::plan::PlanError;
+use unship_core::plan::{MissingHost, PlanError};
 use unship_core::protocol::{Holder, Refusal};
 use unship_core::release::{HostName, Release, RunId, Tag};
+use unship_core::tools::Tool;
 
-use crate::ports::{JournalFailure, LedgerError, SourceError, TransportError};
+use crate::ports::{
+    CheckFailure, DatabaseFailure, Fence, JournalFailure, LedgerError, ShadowFailure, SourceError,
+    TransportError,
+};
 
 /// Why a flow stopped before it had a plan, or could not go on with one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,9 +41,44 @@ pub enum FlowError {
     /// A host did not answer.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// Hosts did not answer without which nothing is begun.
+    #[error("{}", missing(.hosts))]
+    HostsMissing {
+        /// The hosts, with why.
+        hosts: Vec<MissingHost>,
+    },
     /// There is no artifact.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The service's database did not do what was asked.
+    #[error(transparent)]
+    Database(#[from] DatabaseFailure),
+    /// A migration that the release carries was taken down, and is fenced.
+    #[error("{migration} was taken down with {release} and must not come back: {reason}")]
+    Fenced {
+        /// The migration.
+        migration: String,
+        /// The bad release, as far as it is known.
+        release: String,
+        /// Why it was taken down.
+        reason: String,
+    },
+    /// The hotfix is not on top of the bad release.
+    #[error("{tag} does not have what {bad} has: it is no hotfix on top of it")]
+    NotOnTop {
+        /// The hotfix.
+        tag: Tag,
+        /// The bad release.
+        bad: Tag,
+    },
+    /// The hotfix has not shown what it must.
+    #[error("{tag} is not shipped: {}", .why.join("; "))]
+    HotfixUnproven {
+        /// The hotfix.
+        tag: Tag,
+        /// What is missing, a sentence each.
+        why: Vec<String>,
+    },
     /// A host refused.
     #[error("{host} refused: {refusal}")]
     Refused {
@@ -83,6 +126,16 @@ pub enum FlowError {
     /// There is nothing to go on with.
     #[error("there is no unfinished run")]
     NothingToResume,
+    /// The unfinished run is none that can be taken back as a whole.
+    #[error(
+        "run {run} ({what}) is not taken back as a whole: it takes no migration down, and did not halt with the target serving nowhere"
+    )]
+    NoWayBack {
+        /// The run.
+        run: RunId,
+        /// What it does.
+        what: String,
+    },
     /// The release is marked as bad.
     #[error("{release} is in quarantine: {why}")]
     Quarantined {
@@ -101,6 +154,49 @@ pub enum FlowError {
         /// What is not known.
         why: String,
     },
+    /// The old code cannot run on the schema as it is, and the code alone is not gone back.
+    #[error("{target} cannot run on the schema of {from}: {why}")]
+    SchemaBreaks {
+        /// What serves now.
+        from: Release,
+        /// What would be gone back to.
+        target: Release,
+        /// What breaks it.
+        why: String,
+    },
+    /// Option 3 cannot be taken.
+    #[error("option 3 is refused: {why}")]
+    DownRefused {
+        /// What serves now.
+        bad: Release,
+        /// What would be gone back to.
+        target: Release,
+        /// Every reason.
+        why: String,
+    },
+    /// Option 3 destroys what somebody wrote, and nobody has accepted that.
+    #[error("going from {bad} to {target} takes migrations down that destroy data: {}", losses(.reports))]
+    LossNotAccepted {
+        /// What serves now.
+        bad: Release,
+        /// What would be gone back to.
+        target: Release,
+        /// What is not accepted yet, a report a migration.
+        reports: Vec<LossReport>,
+    },
+    /// The table says to go forward, and nobody overruled it.
+    #[error("the decision is to {}", explain::headline(&.decided.facts, &.decided.decision))]
+    GoForward {
+        /// What was decided, and from what.
+        decided: Box<Decided>,
+        /// What serves now.
+        from: Option<Release>,
+        /// What would be gone back to.
+        target: Release,
+    },
+    /// Nothing here can stop the service, so it cannot be held.
+    #[error("the service cannot be held: the user's own deploy command starts and stops it")]
+    HoldWithCommand,
     /// Nothing serves, so there is nothing to take back.
     #[error("no host serves a release")]
     NothingServes,
@@ -126,6 +222,83 @@ pub enum FlowError {
         /// The tags that are known.
         known: Vec<Tag>,
     },
+    /// The service's database is not configured.
+    #[error("unship.toml has no [database]")]
+    NoDatabase,
+    /// There is no throwaway database to try anything on.
+    #[error("unship.toml has no [migrations]")]
+    NoShadows,
+    /// The throwaway database failed.
+    #[error("the throwaway database failed: {0}")]
+    Shadow(#[from] ShadowFailure),
+    /// It is not known which migrations to take down.
+    #[error(transparent)]
+    Span(#[from] SpanError),
+    /// The migrations that a release carries cannot be read.
+    #[error("the migrations of {release} cannot be read: {why}")]
+    Migrations {
+        /// The release.
+        release: Release,
+        /// Why.
+        why: String,
+    },
+    /// The migration tool itself would refuse.
+    #[error("{tool} would refuse: {why}")]
+    ToolRefuses {
+        /// The tool.
+        tool: Tool,
+        /// Why.
+        why: String,
+    },
+    /// The run left nothing salvaged, or it was dropped.
+    #[error("nothing is salvaged of {}run {run}", .step.map(|step| format!("step {step} of ")).unwrap_or_default())]
+    NothingSalvaged {
+        /// The run.
+        run: RunId,
+        /// The step, if one was named.
+        step: Option<usize>,
+        /// The runs of which something is.
+        known: Vec<RunId>,
+    },
+    /// No flags are configured.
+    #[error("unship.toml has no [flags]")]
+    NoFlags,
+    /// The flags could not be read.
+    #[error("{failure}")]
+    Flags {
+        /// Why.
+        failure: CheckFailure,
+    },
+    /// The named flag is not there.
+    #[error("there is no flag `{name}`")]
+    UnknownFlag {
+        /// The flag.
+        name: FlagName,
+        /// The flags that there are.
+        known: Vec<FlagName>,
+    },
+    /// The run turned no flag off.
+    #[error("run {run} turned no flag off")]
+    NoFlagsTurnedOff {
+        /// The run.
+        run: RunId,
+    },
+}
+
+/// The most names that a hint lists.
+const NAMES_SHOWN: usize = 20;
+
+fn missing(hosts: &[MissingHost]) -> String {
+    let each = |missing: &MissingHost| format!("{} does not answer: {}", missing.host, missing.why);
+    hosts.iter().map(each).collect::<Vec<_>>().join("; ")
+}
+
+fn losses(reports: &[LossReport]) -> String {
+    let lost = reports.iter().flat_map(|report| {
+        let lost = report.losses.iter().filter(|loss| loss.affected > 0);
+        lost.map(|loss| format!("{} {}", report.migration, explain::loss(loss)))
+    });
+    lost.collect::<Vec<_>>().join("; ")
 }
 
 fn tags(what: &str, tags: &[Tag]) -> Option<String> {
@@ -134,6 +307,12 @@ fn tags(what: &str, tags: &[Tag]) -> Option<String> {
 }
 
 impl FlowError {
+    /// A migration meets a fence.
+    pub(super) fn fenced(fence: Fence) -> FlowError {
+        let release = fence.release.map_or_else(|| "a release".to_owned(), |of| of.to_string());
+        FlowError::Fenced { migration: fence.migration, release, reason: fence.reason }
+    }
+
     /// The other one whose run is in the way, where it is known.
     pub fn holder(&self) -> Option<&Holder> {
         match self {
@@ -149,23 +328,9 @@ impl FlowError {
     /// What to run, where that can be said.
     pub fn hint(&self) -> Option<String> {
         match self {
-            FlowError::Plan(PlanError::TargetNotStored { target, .. }) => {
-                Some(format!("deploy it instead: `unship deploy {target}`"))
-            }
-            FlowError::Plan(PlanError::TargetQuarantined { target, .. })
-            | FlowError::Quarantined { release: target, .. } => {
-                Some(format!("if it is good after all: `unship quarantine lift {target} --reason \"...\"`"))
-            }
-            FlowError::Plan(PlanError::SameRelease { .. }) => {
-                Some("`unship status` shows every release and what it may go back to".into())
-            }
-            FlowError::Target(TargetError::NoneKnownGood { unproven }) => Some(match unproven.first() {
-                Some(first) => format!("name an unproven one yourself: `unship rollback --to {first}`"),
-                None => "no other release is left to go back to; ship a hotfix: `unship deploy TAG`".into(),
-            }),
-            FlowError::Target(TargetError::Bad { instead: Some(other), .. }) => {
-                Some(format!("the newest known-good release is {other}: `unship rollback --to {other}`"))
-            }
+            FlowError::Plan(error) => plan_hint(error),
+            FlowError::Target(error) => target_hint(error),
+            FlowError::Quarantined { release, .. } => Some(lift_hint(release)),
             FlowError::Ledger(LedgerError::Held { .. }) => {
                 Some("wait for it, or look at it with `unship status`".into())
             }
@@ -175,12 +340,42 @@ impl FlowError {
             FlowError::Overtaken { .. } => {
                 Some("see what serves now with `unship status`, then decide again".into())
             }
-            FlowError::Interrupted { .. } | FlowError::Unfinished { .. } => {
-                Some("go on with `unship resume`, or take it back with `unship abort`".into())
+            FlowError::Interrupted { .. } | FlowError::Unfinished { .. } | FlowError::NoWayBack { .. } => {
+                Some("go on with `unship resume`, or end it with `unship abort`".into())
             }
             FlowError::SchemaUnknown { .. } => {
                 Some("if you know that the old code runs there, say so with `--accept-unknown-schema`".into())
             }
+            FlowError::SchemaBreaks { from, .. } => Some(format!(
+                "option 2: roll forward, with a hotfix on top of {from}: `unship hotfix start`; option 3, the last \
+                 resort: take its migrations down one checked step at a time, and only then the code: `--step-down`"
+            )),
+            FlowError::Fenced { release, .. } => Some(format!(
+                "a hotfix on top of it lifts the fence: `unship hotfix ship TAG`; or `unship quarantine lift \
+                 {release} --reason \"...\"`"
+            )),
+            FlowError::NotOnTop { bad, .. } => {
+                Some(format!("`unship hotfix start --on {bad}` makes the branch for it"))
+            }
+            FlowError::HotfixUnproven { .. } => {
+                Some("to ship it all the same, say why: `--override \"REASON\"`".into())
+            }
+            FlowError::DownRefused { bad, .. } => {
+                Some(format!("option 2 is left: a hotfix on top of {bad}: `unship hotfix start`"))
+            }
+            FlowError::LossNotAccepted { reports, .. } => {
+                let digests = reports.iter().map(|report| format!("--accept-loss {}", report.digest()));
+                Some(format!(
+                    "all of it is salvaged and can be put back; to accept it: `{}`",
+                    digests.collect::<Vec<_>>().join(" ")
+                ))
+            }
+            FlowError::GoForward { .. } => {
+                Some("to go back all the same, say why: `--override \"REASON\"`".into())
+            }
+            FlowError::HoldWithCommand => Some(
+                "stop the service by your own means where it does harm; `unship rollback` goes back".into(),
+            ),
             FlowError::JournalBroken { run, .. } => Some(format!(
                 "put `{run}.journal` in the ledger's folder aside once you have read it; until then \
                  `unship rollback --break-glass` passes over it"
@@ -188,11 +383,90 @@ impl FlowError {
             FlowError::Journal(_) | FlowError::Ledger(LedgerError::Failed { .. }) => {
                 Some("at 3 a.m., act on the hosts alone: `unship rollback --break-glass`".into())
             }
+            FlowError::HostsMissing { hosts } => {
+                let without = hosts.iter().map(|missing| format!("--without {}", missing.host));
+                Some(format!("to go on without: `{}`", without.collect::<Vec<_>>().join(" ")))
+            }
             FlowError::HostsDiffer { .. } => Some("name the target with `--to TAG`".into()),
             FlowError::UnknownRelease { known, .. } => tags("known", known),
+            FlowError::NothingSalvaged { known, .. } => (!known.is_empty()).then(|| {
+                let known: Vec<&str> = known.iter().take(NAMES_SHOWN).map(RunId::as_str).collect();
+                format!("something is of: {}", known.join(", "))
+            }),
+            FlowError::NoDatabase => {
+                Some("name the file with its URL: `url_file = \"...\"` in [database]; docs/migrate.md".into())
+            }
+            FlowError::NoShadows => Some("name their folder: `folder = \"...\"` in [migrations]".into()),
+            FlowError::Span(SpanError::Dirty) => Some(
+                "see with the tool what the broken run left, mend it, and have the tool forget the mark \
+                 (golang-migrate: `migrate force VERSION`)"
+                    .into(),
+            ),
+            FlowError::Span(SpanError::Unknown { .. }) => Some(
+                "name the release that brought it: its own files say how it is taken down (`--release TAG`)"
+                    .into(),
+            ),
+            FlowError::Span(SpanError::OutOfOrder { .. }) => {
+                Some("a hotfix on top of what serves (option 2) leaves both where they are".into())
+            }
+            FlowError::NoFlags => {
+                Some("`example.toml` shows where flags can be: docs/flags.md says more".into())
+            }
+            FlowError::Flags { failure } => failure.hint.clone(),
+            FlowError::UnknownFlag { known, .. } => {
+                let shown: Vec<&str> = known.iter().take(NAMES_SHOWN).map(FlagName::as_str).collect();
+                Some(format!("`unship flags list` shows them: {}", shown.join(", ")))
+            }
+            FlowError::NoFlagsTurnedOff { .. } => Some("`unship log` lists the runs".into()),
             FlowError::NotQuarantined { bad, .. } => tags("in quarantine", bad),
-            FlowError::Source(SourceError { hint, .. }) | FlowError::Host { hint, .. } => hint.clone(),
+            FlowError::Database(DatabaseFailure { hint, .. })
+            | FlowError::Shadow(ShadowFailure { hint, .. })
+            | FlowError::Transport(TransportError { hint, .. })
+            | FlowError::Source(SourceError { hint, .. })
+            | FlowError::Host { hint, .. } => hint.clone(),
             _ => None,
         }
     }
+}
+
+/// What to run where no plan could be made.
+fn plan_hint(error: &PlanError) -> Option<String> {
+    Some(match error {
+        PlanError::TargetNotStored { target, .. } => format!("deploy it instead: `unship deploy {target}`"),
+        PlanError::TargetQuarantined { target, .. } => lift_hint(target),
+        PlanError::DownNeedsEveryHost { hosts } => {
+            let without: Vec<String> = hosts.iter().map(|host| format!("--without {host}")).collect();
+            format!("switch it off, and say that it is off: `{}`", without.join(" "))
+        }
+        PlanError::DownWithCommand => {
+            "stop the service by your own means, `unship migrate down`, then `unship rollback` again".into()
+        }
+        PlanError::AlreadyHeld => {
+            "`unship rollback` goes back from here; `unship hold release --reason \"...\"` lets it serve"
+                .into()
+        }
+        PlanError::NoCapacity { .. } => "bring the others back first, or lower `capacity_min`".into(),
+        PlanError::SameRelease { .. } => {
+            "`unship status` shows every release and what it may go back to".into()
+        }
+        PlanError::NoHosts { .. } | PlanError::NothingToHold | PlanError::NotHeld => return None,
+    })
+}
+
+/// What to run where there is no release to go back to.
+fn target_hint(error: &TargetError) -> Option<String> {
+    match error {
+        TargetError::NoneKnownGood { unproven } => Some(match unproven.first() {
+            Some(first) => format!("name an unproven one yourself: `unship rollback --to {first}`"),
+            None => "no other release is left to go back to; ship a hotfix: `unship deploy TAG`".into(),
+        }),
+        TargetError::Bad { instead: Some(other), .. } => {
+            Some(format!("the newest known-good release is {other}: `unship rollback --to {other}`"))
+        }
+        TargetError::Bad { instead: None, .. } => None,
+    }
+}
+
+fn lift_hint(release: &Release) -> String {
+    format!("if it is good after all: `unship quarantine lift {release} --reason \"...\"`")
 }

@@ -8,8 +8,8 @@ use unship_core::protocol::{Epoch, Holder, HostReply, HostRequest};
 use unship_core::release::{HostName, Release, RunId, Tag};
 use unship_core::time::Timestamp;
 
-use super::observe::{observe, question, unexpected};
-use super::run::{claim, highest_epoch};
+use super::claims::{claim, highest_epoch};
+use super::observe::{look, observe, question, unexpected};
 use super::{FlowError, unfinished};
 use crate::ports::World;
 
@@ -44,7 +44,11 @@ pub async fn bad(world: &World, run: &RunId) -> Result<Vec<BadRelease>, FlowErro
             hosts: Vec::new(),
         })
         .collect();
-    for facts in observe(world, run).await? {
+    let fleet = look(world, run).await?;
+    for missing in fleet.missing {
+        world.progress.note(&format!("{} was not asked: {}", missing.host, missing.why));
+    }
+    for facts in fleet.hosts {
         for mark in facts.state.quarantined {
             // Under another tag it is listed again, so that whoever knows only that tag finds it.
             match bad.iter_mut().find(|known| known.release == mark.release) {
@@ -104,6 +108,11 @@ fn begun_marks(world: &World, known: &[MarkEntry]) -> Result<Vec<MarkEntry>, Flo
 pub async fn lift(world: &World, run: RunId, tag: &Tag, reason: &str) -> Result<Release, FlowError> {
     let bad = bad(world, &run).await?;
     let Some(found) = bad.iter().find(|bad| bad.release.tag == *tag) else {
+        // An earlier lift may not have reached the database.
+        if let Some(release) = fenced(world, tag).await? {
+            lift_fences(world, &release).await;
+            return Ok(release);
+        }
         let bad = bad.into_iter().map(|bad| bad.release.tag).collect();
         return Err(FlowError::NotQuarantined { tag: tag.clone(), bad });
     };
@@ -147,7 +156,9 @@ async fn lift_everywhere(
 ) -> Result<(), FlowError> {
     let hosts = observe(world, &holder.run).await?;
     let epoch = Epoch(highest_epoch(&hosts).0 + 1);
-    claim(world, holder, epoch).await?;
+    if let Some((_, error)) = claim(world.hosts.iter(), holder, epoch).await?.into_iter().next() {
+        return Err(error);
+    }
     for host in &world.hosts {
         for request in [HostRequest::LiftQuarantine { release: release.clone() }, HostRequest::Unclaim] {
             let mut envelope = question(&holder.run, request);
@@ -158,6 +169,7 @@ async fn lift_everywhere(
             }
         }
     }
+    lift_fences(world, release).await;
     let mark = MarkEntry {
         release: release.clone(),
         mark: Mark::Lifted,
@@ -167,4 +179,28 @@ async fn lift_everywhere(
     };
     world.ledger.mark(&mark).await?;
     Ok(())
+}
+
+/// The release of that tag whose migrations are fenced, if there is one.
+async fn fenced(world: &World, tag: &Tag) -> Result<Option<Release>, FlowError> {
+    let Some(database) = &world.database else { return Ok(None) };
+    // One that cannot be asked is asked the next time.
+    let fences = database.fences().await.unwrap_or_default();
+    Ok(fences.into_iter().filter_map(|fence| fence.release).find(|release| release.tag == *tag))
+}
+
+/// Lets its migrations be applied again. A database that cannot be reached keeps nobody from lifting the rest.
+async fn lift_fences(world: &World, release: &Release) {
+    let Some(database) = &world.database else { return };
+    match database.lift_fences(release).await {
+        Ok(fences) => {
+            for fence in fences {
+                world.progress.note(&format!("{} may be applied again", fence.migration));
+            }
+        }
+        Err(failure) => world.progress.note(&format!(
+            "whether its migrations are fenced was not asked; where the database can be reached, lift {release} again: \
+             {failure}"
+        )),
+    }
 }

@@ -3,14 +3,15 @@
 use tokio_util::sync::CancellationToken;
 use unship_core::aftercare::Notice;
 use unship_core::journal::{Entry, Event, Next, Outcome, State, fold};
-use unship_core::plan::{HostFacts, RunKind};
+use unship_core::plan::{HostFacts, MissingHost, RunKind};
 use unship_core::protocol::{Epoch, Holder};
 use unship_core::release::RunId;
 
-use super::observe::observe;
-use super::run::{Run, claim, claims_of, not_overtaken};
+use super::claims::{claim, claims_of, highest_epoch, must_be_above, not_overtaken};
+use super::observe::{Fleet, look};
+use super::run::Run;
 use super::{FlowError, RunReport};
-use crate::ports::{Journal, LedgerError, World};
+use crate::ports::{Host, Journal, LedgerError, World};
 
 /// The run that has begun and not ended, if there is one. Runs that ended while the ledger could not be
 /// written are merged into it on the way.
@@ -22,7 +23,7 @@ pub async fn unfinished(world: &World) -> Result<Option<(Vec<Entry>, State)>, Fl
         }
         // What cannot be written or told now is, another time.
         let written = world.ledger.append(&run, &entries).await.is_ok();
-        if tell(world, &state).await && written {
+        if tell(world, &state, &entries).await && written {
             world.journals.close(&run)?;
         }
     }
@@ -53,40 +54,50 @@ fn read(world: &World, run: &RunId) -> Result<Option<(Vec<Entry>, State)>, FlowE
 }
 
 /// Tells people of an ended rollback. The journal stays open until that is done, so that it is never lost.
-pub(super) async fn tell(world: &World, state: &State) -> bool {
-    let (Some(aftercare), Some(notice)) = (&world.aftercare, Notice::of(state)) else {
-        return true;
-    };
-    match aftercare.tell(&notice).await {
-        Ok(()) => true,
-        Err(failure) => {
+pub(super) async fn tell(world: &World, state: &State, entries: &[Entry]) -> bool {
+    let Some(aftercare) = &world.aftercare else { return true };
+    let mut told = true;
+    for notice in Notice::all(state, entries) {
+        if let Err(failure) = aftercare.tell(&notice).await {
             world.progress.note(&failure.message);
-            false
+            told = false;
         }
     }
+    told
 }
 
 /// The state of every host while no run is under way: what is seen in the middle of another's run is no ground
 /// for a plan. Runs that ended while the ledger could not be written are merged into it first.
-pub(super) async fn settled(world: &World, run: &RunId) -> Result<Vec<HostFacts>, FlowError> {
-    let mut hosts = observe(world, run).await?;
+pub(super) async fn settled(world: &World, run: &RunId) -> Result<Fleet, FlowError> {
+    let mut fleet = look(world, run).await?;
     if let Some(holder) = world.ledger.holder().await? {
         return Err(LedgerError::Held { holder: Box::new(holder) }.into());
     }
-    let ended = hosts.iter().filter_map(|facts| facts.state.epoch.as_ref()).all(|record| record.ended);
+    let ended = fleet.hosts.iter().filter_map(|facts| facts.state.epoch.as_ref()).all(|record| record.ended);
     // One host says by itself that nobody is at work. Several are looked at twice, because a run may have come
     // between the first and the last of them. A claim that stays without a holder was left by a process that
     // died.
-    if !ended || hosts.len() > 1 {
-        let seen = claims_of(&hosts);
-        hosts = observe(world, run).await?;
-        not_overtaken(&seen, &hosts)?;
+    if !ended || fleet.hosts.len() > 1 {
+        let seen = claims_of(&fleet.hosts);
+        let again = look(world, run).await?;
+        not_overtaken(&seen, &again.hosts)?;
+        // One that answered only the second time may have had a run while it was not looked at.
+        let was_seen = |facts: &HostFacts| seen.iter().any(|(host, _)| *host == facts.host);
+        let (hosts, late): (Vec<_>, Vec<_>) = again.hosts.into_iter().partition(was_seen);
+        let late = late.into_iter().map(|facts| MissingHost {
+            host: facts.host,
+            why: "it answered only when it was asked again".into(),
+        });
+        fleet = Fleet { hosts, missing: again.missing.into_iter().chain(late).collect() };
+        if fleet.hosts.is_empty() {
+            return Err(FlowError::HostsMissing { hosts: fleet.missing });
+        }
     }
     if let Some((_, other)) = unfinished(world).await? {
         let Holder { run, what, who, .. } = other.holder;
         return Err(FlowError::Unfinished { run, what, who });
     }
-    Ok(hosts)
+    Ok(fleet)
 }
 
 /// Puts the files of runs aside that died before their first entry. Only under the lease: nobody else is
@@ -114,11 +125,32 @@ pub(super) fn alone(world: &World, own: &RunId) -> Result<(), FlowError> {
     if open.contains(own) { Ok(()) } else { Err(LedgerError::Lost { run: own.clone() }.into()) }
 }
 
+/// Which way an unfinished run is gone on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// To where it was going.
+    On,
+    /// To where it began: a rollback lets the release serve again that it took back, on the schema that it needs.
+    Back,
+}
+
 /// Goes on with the unfinished run, from its journal, under a new epoch.
-pub async fn resume(world: &World, stop: &CancellationToken) -> Result<RunReport, FlowError> {
+pub async fn resume(world: &World, way: Way, stop: &CancellationToken) -> Result<RunReport, FlowError> {
     let (run, _) = take_over(world).await?;
     let name = run.run_id();
-    given_back(world, &name, run.go(stop).await).await
+    given_back(world, &name, go(run, way, stop).await).await
+}
+
+async fn go(mut run: Run<'_>, way: Way, stop: &CancellationToken) -> Result<RunReport, FlowError> {
+    if way == Way::Back && run.goes_forward() {
+        if !run.may_be_taken_back() {
+            return Err(FlowError::NoWayBack { run: run.run_id(), what: run.title() });
+        }
+        // What it was to say first it says first, so that it can be taken back.
+        run.mark()?;
+        run.write(Event::Turned { why: "the operator takes it back".into() })?;
+    }
+    run.go(stop).await
 }
 
 /// Ends the unfinished run: a deploy is taken back; a rollback is left where it is, because the way back
@@ -131,14 +163,17 @@ pub async fn abort(world: &World, stop: &CancellationToken) -> Result<RunReport,
 
 async fn end(mut run: Run<'_>, kind: RunKind, stop: &CancellationToken) -> Result<RunReport, FlowError> {
     match kind {
-        RunKind::Deploy if run.goes_forward() => run.write(Event::Turned { why: "aborted".into() })?,
-        RunKind::Deploy => {}
-        RunKind::Rollback => {
+        RunKind::Deploy | RunKind::Hold | RunKind::ReleaseHold if run.goes_forward() => {
+            run.write(Event::Turned { why: "aborted".into() })?;
+        }
+        RunKind::Deploy | RunKind::Hold | RunKind::ReleaseHold => {}
+        // What was turned off stays off, and is set back with a run of its own.
+        RunKind::Rollback | RunKind::Adopt | RunKind::Flags => {
             // The release was taken for bad, however far the run came.
             run.mark()?;
             // One that only had its end to write has nothing to be left at.
             if !matches!(run.next(), Next::Finish(_)) {
-                run.write(Event::Finished { outcome: Outcome::Partial })?;
+                run.write(Event::Finished { outcome: Outcome::Partial, pulses: Vec::new() })?;
             }
         }
     }
@@ -181,11 +216,34 @@ async fn reopen<'a>(
         return Err(FlowError::NothingToResume);
     }
     holder.what = run.title();
-    let hosts = observe(world, name).await?;
-    let seen = hosts.iter().filter_map(|host| host.state.epoch.as_ref()).map(|record| record.epoch).max();
-    let epoch = Epoch(seen.unwrap_or(Epoch(0)).max(run.epoch()).0 + 1);
-    claim(world, holder, epoch).await?;
+    // A host that is away is claimed when it is asked for something; its steps fail until then.
+    let fleet = look(world, name).await?;
+    let mut above = highest_epoch(&fleet.hosts).max(run.epoch());
+    let without = run.without();
+    let answering = || {
+        world
+            .hosts
+            .iter()
+            .filter(|host| !without.contains(&host.name))
+            .filter(|host| fleet.hosts.iter().any(|facts| facts.host == host.name))
+    };
+    let mut unclaimed = None;
+    for _ in 0..=world.hosts.len() {
+        let epoch = Epoch(above.0 + 1);
+        match claim(answering(), holder, epoch).await {
+            Ok(failed) => {
+                unclaimed = Some((epoch, failed));
+                break;
+            }
+            Err(error) => above = must_be_above(&error).ok_or(error)?.max(epoch),
+        }
+    }
+    let Some((epoch, failed)) = unclaimed else { return Err(LedgerError::Lost { run: name.clone() }.into()) };
     run.write(Event::Resumed { holder: holder.clone(), epoch })?;
+    let claimed = |host: &&Host| {
+        answering().any(|other| other.name == host.name) && !failed.iter().any(|(name, _)| *name == host.name)
+    };
+    run.unclaimed = world.hosts.iter().filter(|host| !claimed(host)).map(|host| host.name.clone()).collect();
     let kind = run.kind();
     Ok((run, kind))
 }

@@ -1,24 +1,27 @@
 //! Executes a plan: lease, epoch, then step by step, each intent on the disk before the act.
 //!
-//! The loop knows nothing of step kinds or of deploy and rollback: [`State::next`] says what comes next,
-//! [`Attempt`] does it, the journal makes it durable. A run that was interrupted is executed by the same
+//! The loop knows nothing of step kinds or of deploy and rollback: [`State::next`] says what may be begun now, a
+//! [`Job`] does each piece of it beside the others, the journal makes intents and outcomes durable. A run that was interrupted is executed by the same
 //! loop, from its journal.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use unship_core::decision::Decided;
 use unship_core::history::Mark;
-use unship_core::journal::{Direction, Entry, Event, NewMark, Next, Outcome, State, fold};
-use unship_core::plan::{HostFacts, Plan, RunKind, Step};
-use unship_core::protocol::{Epoch, EpochRecord, Holder, HostReply, HostRequest};
+use unship_core::journal::{Direction, Entry, Event, NewMark, Next, Outcome, State, Task, Work, fold};
+use unship_core::plan::{Plan, RunKind, Step};
+use unship_core::protocol::{Epoch, Holder};
 use unship_core::release::{HostName, Release, RunId};
 
+use super::claims::{Claims, Unclaimed, claim, highest_epoch, must_be_above, not_overtaken, unclaim};
 use super::heartbeat::Heartbeat;
-use super::observe::{observe, question, unexpected};
-use super::step::{Attempt, StepError};
+use super::observe::look;
+use super::pulse::Watch;
+use super::work::{Came, End, Job};
 use super::{FlowError, RunReport, resume};
-use crate::ports::{Host, Journal, World};
+use crate::ports::{Journal, LedgerError, World};
 
 /// A plan with what has to be written down about releases when it starts.
 #[derive(Debug, Clone)]
@@ -29,6 +32,8 @@ pub struct Prepared {
     pub plan: Plan,
     /// Whose every host was when it was looked at for the plan.
     pub seen: Claims,
+    /// What was decided, for the record; a deploy decides nothing.
+    pub decided: Option<Decided>,
     /// Marks to set as soon as the run has the environment.
     pub marks: Vec<(Release, Mark, String)>,
 }
@@ -67,80 +72,60 @@ async fn start(
         return Err(FlowError::Unfinished { run, what, who });
     }
     resume::put_empty_aside(world)?;
-    let hosts = observe(world, &prepared.run).await?;
-    not_overtaken(&prepared.seen, &hosts)?;
-    let epoch = Epoch(highest_epoch(&hosts).0 + 1);
+    let fleet = look(world, &prepared.run).await?;
+    not_overtaken(&prepared.seen, &fleet.hosts)?;
+    let epoch = Epoch(highest_epoch(&fleet.hosts).0 + 1);
+    let without: BTreeSet<HostName> =
+        prepared.plan.without.iter().map(|missing| missing.host.clone()).collect();
+    let kind = prepared.plan.kind;
     // The journal before the claim, and then a look at the others': a process that was stopped for longer than its
     // lease sees who came meanwhile, or is seen by them, or is refused by the hosts.
     let mut journal = world.journals.create(&prepared.run)?;
     let marks =
         prepared.marks.into_iter().map(|(release, mark, why)| NewMark { release, mark, why }).collect();
-    let event = Event::Started { holder: holder.clone(), epoch, plan: Box::new(prepared.plan), marks };
+    let decided = prepared.decided.map(Box::new);
+    let event =
+        Event::Started { holder: holder.clone(), epoch, plan: Box::new(prepared.plan), marks, decided };
     let first = Entry { seq: 0, at: holder.since, event };
     journal.append(&first)?;
-    let held = match resume::alone(world, &prepared.run) {
-        Ok(()) => claim(world, &holder, epoch).await,
+    let of_plan = || world.hosts.iter().filter(|host| !without.contains(&host.name));
+    let claimed = match resume::alone(world, &prepared.run) {
+        Ok(()) => claim(of_plan(), &holder, epoch).await,
         Err(error) => Err(error),
     };
-    if let Err(error) = held {
-        // Nothing was done, and nobody is to go on with it.
-        let event = Event::Finished { outcome: Outcome::WentBack };
-        journal.append(&Entry { seq: 1, at: world.clock.now(), event })?;
-        unclaim(world, &prepared.run, epoch).await;
-        return Err(error);
-    }
-    Run::new(world, &prepared.run, journal, vec![first])?.go(stop).await
-}
-
-/// The epoch records of hosts.
-pub type Claims = Vec<(HostName, Option<EpochRecord>)>;
-
-/// Whose every host is.
-pub(super) fn claims_of(hosts: &[HostFacts]) -> Claims {
-    hosts.iter().map(|facts| (facts.host.clone(), facts.state.epoch.clone())).collect()
-}
-
-/// Fails when another run was at a host since it was seen. Whoever waits while another rolls back, and then
-/// executes what was planned before, would take a second release back.
-pub(super) fn not_overtaken(seen: &Claims, hosts: &[HostFacts]) -> Result<(), FlowError> {
-    let changed = claims_of(hosts).into_iter().find(|claim| !seen.contains(claim));
-    match changed {
-        Some((host, Some(record))) => Err(FlowError::Overtaken { host, holder: Box::new(record.holder) }),
-        Some((_, None)) | None => Ok(()),
-    }
-}
-
-/// The highest epoch that any host knows.
-pub(super) fn highest_epoch(hosts: &[HostFacts]) -> Epoch {
-    let epochs = hosts.iter().filter_map(|host| host.state.epoch.as_ref()).map(|record| record.epoch);
-    epochs.max().unwrap_or(Epoch(0))
-}
-
-/// Claims every host for the run. A host that another run claimed meanwhile refuses.
-pub(super) async fn claim(world: &World, holder: &Holder, epoch: Epoch) -> Result<(), FlowError> {
-    let claims = world.hosts.iter().map(|host| claim_one(host, holder, epoch));
-    futures_util::future::try_join_all(claims).await.map(|_| ())
-}
-
-async fn claim_one(host: &Host, holder: &Holder, epoch: Epoch) -> Result<(), FlowError> {
-    let mut envelope = question(&holder.run, HostRequest::Claim { holder: holder.clone() });
-    envelope.epoch = epoch;
-    match host.transport.call(envelope).await? {
-        HostReply::Done { .. } => Ok(()),
-        reply => Err(unexpected(host, reply)),
-    }
-}
-
-/// Gives the hosts back.
-async fn unclaim(world: &World, run: &RunId, epoch: Epoch) {
-    for host in &world.hosts {
-        let mut envelope = question(run, HostRequest::Unclaim);
-        envelope.epoch = epoch;
-        if let Err(error) = host.transport.call(envelope).await {
-            world.progress.note(&format!("{error}; its claim ends with the next run"));
+    let claimed = claimed.and_then(|unclaimed| may_begin(kind, of_plan().count(), unclaimed));
+    match claimed {
+        Ok(unclaimed) => {
+            let mut run = Run::new(world, &prepared.run, journal, vec![first])?;
+            run.unclaimed = unclaimed;
+            run.go(stop).await
+        }
+        Err(error) => {
+            // Nothing was done, and nobody is to go on with it.
+            let event = Event::Finished { outcome: Outcome::WentBack, pulses: Vec::new() };
+            journal.append(&Entry { seq: 1, at: world.clock.now(), event })?;
+            unclaim(world, &prepared.run, epoch, &without).await;
+            Err(error)
         }
     }
 }
+
+/// Whether a run may begin although some of the plan's hosts could not be claimed; those that could not. What
+/// brings something out needs all of them. What contains or takes back goes on with those that are there.
+fn may_begin(kind: RunKind, hosts: usize, unclaimed: Unclaimed) -> Result<BTreeSet<HostName>, FlowError> {
+    let goes_on = matches!(kind, RunKind::Rollback | RunKind::Hold) && unclaimed.len() < hosts;
+    let mut names = BTreeSet::new();
+    for (host, error) in unclaimed {
+        if !goes_on {
+            return Err(error);
+        }
+        names.insert(host);
+    }
+    Ok(names)
+}
+
+/// How many pieces of work are under way at the same time, whatever the plan's waves say.
+const PARALLEL_MAX: usize = 64;
 
 /// A run that is being executed.
 pub(super) struct Run<'a> {
@@ -151,7 +136,13 @@ pub(super) struct Run<'a> {
     unsent: Vec<Entry>,
     seq: u64,
     /// Hosts that could not be claimed with the present epoch yet.
-    unclaimed: BTreeSet<HostName>,
+    pub(super) unclaimed: BTreeSet<HostName>,
+    /// The steps that this process works at.
+    running: BTreeSet<usize>,
+    /// A host has seen this epoch: the run needs a higher one, as soon as nothing is under way.
+    behind: Option<Epoch>,
+    /// Asks the service meanwhile; none for runs that flip nothing.
+    watch: Option<Watch>,
 }
 
 impl<'a> Run<'a> {
@@ -165,7 +156,8 @@ impl<'a> Run<'a> {
         let state = fold(&entries)
             .map_err(|error| FlowError::JournalBroken { run: run.clone(), why: error.to_string() })?;
         let seq = entries.last().map_or(0, |entry| entry.seq + 1);
-        Ok(Run { world, journal, state, unsent: entries, seq, unclaimed: BTreeSet::new() })
+        let (unclaimed, running) = (BTreeSet::new(), BTreeSet::new());
+        Ok(Run { world, journal, state, unsent: entries, seq, unclaimed, running, behind: None, watch: None })
     }
 
     pub(super) fn run_id(&self) -> RunId {
@@ -184,12 +176,21 @@ impl<'a> Run<'a> {
         self.state.epoch
     }
 
+    /// The hosts that the plan goes on without.
+    pub(super) fn without(&self) -> BTreeSet<HostName> {
+        self.state.plan.without.iter().map(|missing| missing.host.clone()).collect()
+    }
+
     pub(super) fn next(&self) -> Next {
-        self.state.next()
+        self.state.next(&self.running)
     }
 
     pub(super) fn has_ended(&self) -> bool {
         self.state.outcome.is_some()
+    }
+
+    pub(super) fn may_be_taken_back(&self) -> bool {
+        self.state.may_be_taken_back()
     }
 
     pub(super) fn goes_forward(&self) -> bool {
@@ -201,7 +202,7 @@ impl<'a> Run<'a> {
         let entry = Entry { seq: self.seq, at: self.world.clock.now(), event };
         self.journal.append(&entry)?;
         self.state
-            .apply(&entry.event)
+            .add(&entry)
             .map_err(|why| FlowError::JournalBroken { run: self.run_id(), why: why.to_owned() })?;
         self.seq += 1;
         self.unsent.push(entry);
@@ -216,31 +217,67 @@ impl<'a> Run<'a> {
 
     async fn drive(mut self, stop: &CancellationToken) -> Result<RunReport, FlowError> {
         let heartbeat = Heartbeat::start(self.world, &self.run_id());
+        if matches!(self.kind(), RunKind::Rollback | RunKind::Deploy) {
+            self.watch = Some(Watch::start(self.world, &self.without()));
+        }
+        let mut jobs = JoinSet::new();
+        let driven = self.until_end(&heartbeat, &mut jobs, stop).await;
+        // Whatever keeps the run from going on: what is under way comes to its end and is never dropped.
+        while let Some(ended) = jobs.join_next().await {
+            came_of(ended).await;
+        }
+        driven?;
+        // Giving everything back is no part of it: what is said here is what the journal says.
+        let ended_at = self.world.clock.now();
+        self.end().await?;
+        Ok(RunReport::of(&self.state, ended_at))
+    }
+
+    /// Goes on until nothing is left to do, or until it was asked to stop and nothing is under way.
+    async fn until_end(
+        &mut self,
+        heartbeat: &Heartbeat,
+        jobs: &mut JoinSet<Came>,
+        stop: &CancellationToken,
+    ) -> Result<(), FlowError> {
         loop {
             heartbeat.check()?;
-            let next = self.state.next();
-            if stop.is_cancelled() && matches!(next, Next::Do { .. } | Next::Undo { .. }) {
-                self.write(Event::Paused)?;
-                self.end().await?;
-                return Ok(RunReport::of(&self.state, self.world.clock.now()));
-            }
+            let next = match self.behind {
+                Some(_) if !self.running.is_empty() => Next::Wait,
+                Some(above) => {
+                    self.new_epoch(above).await?;
+                    continue;
+                }
+                None => self.next(),
+            };
+            let stopping = stop.is_cancelled();
             match next {
                 Next::Mark => self.mark()?,
-                Next::Do { step, attempt } => self.act(step, attempt).await?,
-                Next::Check { step, attempt } => self.check(step, attempt).await?,
+                Next::Begin(_) if stopping && self.running.is_empty() => {
+                    return self.write(Event::Paused);
+                }
+                Next::Begin(work) if !stopping && self.running.len() < PARALLEL_MAX => {
+                    for work in work.into_iter().take(PARALLEL_MAX - self.running.len()) {
+                        self.begin(work, jobs)?;
+                    }
+                }
+                Next::Begin(_) | Next::Wait => {
+                    if let Some(ended) = jobs.join_next().await {
+                        let came = came_of(ended).await;
+                        self.came(came, jobs, stopping)?;
+                    }
+                }
                 Next::Turn { step } => {
-                    let why = self.state.plan.steps.get(step).map(Step::title).unwrap_or_default();
+                    let why = self.state.plan.step(step).map(Step::title).unwrap_or_default();
                     self.world.progress.note(&format!("going back, because this failed: {why}"));
                     self.write(Event::Turned { why })?;
                     // A request that arrives late or twice must not arrive after its undo.
-                    self.new_epoch().await?;
+                    self.new_epoch(self.state.epoch).await?;
                 }
-                Next::Undo { step, attempt } => self.undo(step, attempt).await?,
                 Next::Finish(outcome) => self.finish(outcome)?,
-                Next::Nothing => {
-                    self.end().await?;
-                    return Ok(RunReport::of(&self.state, self.world.clock.now()));
-                }
+                // Whoever goes on says which way.
+                Next::Halt => return self.write(Event::Halted),
+                Next::Nothing => return Ok(()),
             }
         }
     }
@@ -253,123 +290,155 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    async fn act(&mut self, step: usize, attempt: u32) -> Result<(), FlowError> {
-        let what = self.step(step)?;
-        let title = what.title();
-        self.world.progress.started(&title);
-        self.write(Event::Intent { step, attempt })?;
-        let began = Instant::now();
-        self.claim_again(&what).await?;
-        let mut result = self.attempt(step, attempt).act(&what).await;
-        // Without an answer it may have been carried out all the same, which is looked at.
-        if matches!(&result, Err(StepError { in_doubt: true, .. }))
-            && self.attempt(step, attempt).is_done(&what).await == Ok(true)
-        {
-            result = Ok(Vec::new());
-        }
-        match result {
-            Ok(actions) => {
-                self.write(Event::Done { step, actions })?;
-                self.world.progress.done(&title, elapsed_ms(began));
+    /// Writes the intent, where the work is more than a look, and begins.
+    fn begin(&mut self, work: Work, jobs: &mut JoinSet<Came>) -> Result<(), FlowError> {
+        let Work { step: index, attempt, task } = work;
+        let step = self.step(index)?;
+        match task {
+            Task::Do => {
+                self.world.progress.started(&title_of(&step, task));
+                self.write(Event::Intent { step: index, attempt })?;
             }
-            Err(failed) => {
-                self.world.progress.failed(&title, &failed.error);
-                self.write(Event::Failed { step, error: failed.error, hint: failed.hint })?;
+            Task::Check => {}
+            Task::Undo => {
+                self.world.progress.started(&title_of(&step, task));
+                self.write(Event::UndoIntent { step: index, attempt })?;
             }
         }
-        Ok(())
-    }
-
-    /// An intent without an outcome: looks first, and does the step again only when it is not done.
-    async fn check(&mut self, step: usize, attempt: u32) -> Result<(), FlowError> {
-        let what = self.step(step)?;
-        match self.attempt(step, attempt).is_done(&what).await {
-            Ok(true) => {
-                self.world.progress.done(&what.title(), 0);
-                self.write(Event::Done { step, actions: Vec::new() })
-            }
-            Ok(false) => self.act(step, attempt + 1).await,
-            Err(failed) => {
-                self.world.progress.failed(&what.title(), &failed.error);
-                self.write(Event::Failed { step, error: failed.error, hint: failed.hint })
-            }
-        }
-    }
-
-    /// Claims every host anew: what was sent before and has not arrived yet is shut out.
-    async fn new_epoch(&mut self) -> Result<(), FlowError> {
-        let epoch = Epoch(self.state.epoch.0 + 1);
-        let holder = self.state.holder.clone();
-        // The journal first: if another process has gone on with this run, that epoch is not ours to take.
-        self.write(Event::Resumed { holder: holder.clone(), epoch })?;
-        for host in &self.world.hosts {
-            match claim_one(host, &holder, epoch).await {
-                Ok(()) => {
-                    self.unclaimed.remove(&host.name);
-                }
-                Err(error @ FlowError::Refused { .. }) => return Err(error),
-                // It is claimed before it is asked for anything again.
-                Err(_) => {
-                    self.unclaimed.insert(host.name.clone());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Claims the step's host if that failed before. When it fails again the step will say so.
-    async fn claim_again(&mut self, step: &Step) -> Result<(), FlowError> {
-        let named = |host: &&Host| Some(&host.name) == step.host() && self.unclaimed.contains(&host.name);
-        let Some(host) = self.world.hosts.iter().find(named) else { return Ok(()) };
-        match claim_one(host, &self.state.holder, self.state.epoch).await {
-            Ok(()) => {
-                self.unclaimed.remove(&host.name);
-                Ok(())
-            }
-            Err(error @ FlowError::Refused { .. }) => Err(error),
-            Err(_) => Ok(()),
-        }
-    }
-
-    async fn undo(&mut self, step: usize, attempt: u32) -> Result<(), FlowError> {
-        let what = self.step(step)?;
-        let title = format!("undo: {}", what.title());
-        let Some(undo) = self.state.undo_of(step) else {
-            return Ok(());
+        let job = Job {
+            world: self.world.clone(),
+            holder: self.state.holder.clone(),
+            epoch: self.state.epoch,
+            kind: self.state.plan.kind,
+            replaced: replaced(&self.state.plan).to_vec(),
+            work,
+            undo: self.state.undo_of(index),
+            unclaimed: step.host().is_some_and(|host| self.unclaimed.contains(host)),
+            step,
         };
-        self.world.progress.started(&title);
-        self.write(Event::UndoIntent { step, attempt })?;
-        let began = Instant::now();
-        self.claim_again(&what).await?;
-        match self.attempt(step, attempt).undo(&undo).await {
-            Ok(_) => {
+        self.running.insert(index);
+        jobs.spawn(job.run());
+        Ok(())
+    }
+
+    /// Writes down what came of a piece of work.
+    fn came(&mut self, came: Came, jobs: &mut JoinSet<Came>, stopping: bool) -> Result<(), FlowError> {
+        let Came { work: Work { step, attempt, task }, step: what, took_ms, claimed, end } = came;
+        self.running.remove(&step);
+        if let (true, Some(host)) = (claimed, what.host()) {
+            self.unclaimed.remove(host);
+        }
+        let title = title_of(&what, task);
+        match (end, task) {
+            (End::Done(_), Task::Undo) => {
                 self.write(Event::Undone { step })?;
-                self.world.progress.done(&title, elapsed_ms(began));
+                self.world.progress.done(&title, took_ms);
             }
-            Err(failed) => {
+            (End::Done(actions), _) => {
+                self.write(Event::Done { step, actions })?;
+                self.world.progress.done(&title, took_ms);
+            }
+            (End::Failed(failed), Task::Undo) => {
                 self.world.progress.failed(&title, &failed.error);
                 self.write(Event::UndoFailed { step, error: failed.error })?;
             }
+            (End::Failed(failed), _) => {
+                self.world.progress.failed(&title, &failed.error);
+                self.write(Event::Failed { step, error: failed.error, hint: failed.hint })?;
+            }
+            // It is done again, unless something came between for which nothing more may be begun.
+            (End::NotDone, _) => {
+                let wanted = |next| match next {
+                    Next::Begin(work) => work.iter().any(|work| work.step == step),
+                    _ => false,
+                };
+                if !stopping && wanted(self.next()) {
+                    self.begin(Work { step, attempt: attempt + 1, task: Task::Do }, jobs)?;
+                }
+            }
+            (End::Behind(epoch), _) => self.behind = self.behind.max(Some(epoch)),
+            (End::Fatal(error), _) => return Err(error),
         }
         Ok(())
     }
 
-    fn finish(&mut self, outcome: Outcome) -> Result<(), FlowError> {
-        if outcome == Outcome::Completed && self.state.plan.kind == RunKind::Deploy {
-            let release = self.state.plan.to.clone();
-            let why = "every host proved it".to_owned();
-            self.write(Event::Marked { release, mark: Mark::Deployed, why })?;
+    /// Claims every host anew, with an epoch above the run's and `above`: what was sent before and has not arrived
+    /// yet is shut out.
+    async fn new_epoch(&mut self, above: Epoch) -> Result<(), FlowError> {
+        let mut above = above.max(self.state.epoch);
+        let holder = self.state.holder.clone();
+        let without = self.without();
+        // Every host can be behind which another one was.
+        for _ in 0..=self.world.hosts.len() {
+            let epoch = Epoch(above.0 + 1);
+            // The journal first: if another process has gone on with this run, that epoch is not ours to take.
+            self.write(Event::Resumed { holder: holder.clone(), epoch })?;
+            let hosts = self.world.hosts.iter().filter(|host| !without.contains(&host.name));
+            match claim(hosts, &holder, epoch).await {
+                // Those are claimed before they are asked for anything again.
+                Ok(unclaimed) => {
+                    self.unclaimed = unclaimed.into_iter().map(|(host, _)| host).collect();
+                    self.behind = None;
+                    return Ok(());
+                }
+                Err(error) => above = must_be_above(&error).ok_or(error)?.max(epoch),
+            }
         }
-        self.write(Event::Finished { outcome })
+        Err(LedgerError::Lost { run: self.run_id() }.into())
+    }
+
+    fn finish(&mut self, outcome: Outcome) -> Result<(), FlowError> {
+        let release = self.state.plan.to.clone();
+        let went_forward = matches!(outcome, Outcome::Completed | Outcome::Partial);
+        match self.state.plan.kind {
+            RunKind::Deploy if went_forward && self.state.all_done() => {
+                let without = &self.state.plan.without;
+                let without: Vec<&str> = without.iter().map(|missing| missing.host.as_str()).collect();
+                let why = match without.as_slice() {
+                    [] => "every host proved it".to_owned(),
+                    some => format!("every host proved it but {}", some.join(", ")),
+                };
+                self.write(Event::Marked { release, mark: Mark::Deployed, why })?;
+            }
+            RunKind::Adopt if outcome == Outcome::Completed => {
+                let release = self.state.plan.to.clone();
+                let why = "it served when it was taken over, and every host proved it".to_owned();
+                self.write(Event::Marked { release, mark: Mark::Deployed, why })?;
+            }
+            // What serves again, or was never kept from it, is not bad for having been held.
+            RunKind::ReleaseHold if went_forward => {
+                let why = format!("released from its hold: {}", self.state.plan.reason);
+                self.write(Event::Marked { release, mark: Mark::Lifted, why })?;
+            }
+            // Somebody may have taken the release from the hold back when it was said to be over.
+            RunKind::ReleaseHold => {
+                let why = "held again".to_owned();
+                self.write(Event::Marked { release, mark: Mark::Bad, why })?;
+            }
+            RunKind::Rollback if !went_forward => {
+                let why = "its rollback was taken back".to_owned();
+                if let Some(release) = self.state.plan.from.clone() {
+                    self.write(Event::Marked { release, mark: Mark::Lifted, why })?;
+                }
+            }
+            RunKind::Hold if !went_forward => {
+                let why = "its hold was taken back".to_owned();
+                self.write(Event::Marked { release, mark: Mark::Lifted, why })?;
+            }
+            _ => {}
+        }
+        let pulses = self.watch.take().map(Watch::stop).unwrap_or_default();
+        self.write(Event::Finished { outcome, pulses })
     }
 
     /// Gives hosts and environment back. The journal is on the disk: what the ledger lacks after a failure
     /// here is merged by the next command.
     async fn end(&mut self) -> Result<(), FlowError> {
-        unclaim(self.world, &self.run_id(), self.state.epoch).await;
+        let passed_over = self.without().union(&self.unclaimed).cloned().collect();
+        unclaim(self.world, &self.run_id(), self.state.epoch, &passed_over).await;
         let run = self.run_id();
         let told = self.world.ledger.append(&run, &self.unsent).await;
-        let noticed = resume::tell(self.world, &self.state).await;
+        let noticed = resume::tell(self.world, &self.state, &self.unsent).await;
         if told.is_ok() && noticed && self.state.outcome.is_some() {
             self.world.journals.close(&run)?;
         }
@@ -381,24 +450,35 @@ impl<'a> Run<'a> {
     }
 
     fn step(&self, step: usize) -> Result<Step, FlowError> {
-        self.state.plan.steps.get(step).cloned().ok_or_else(|| FlowError::JournalBroken {
+        self.state.plan.step(step).cloned().ok_or_else(|| FlowError::JournalBroken {
             run: self.run_id(),
             why: format!("it names step {step}, which the plan does not have"),
         })
     }
+}
 
-    fn attempt(&self, step: usize, attempt: u32) -> Attempt<'_> {
-        Attempt {
-            world: self.world,
-            run: &self.state.holder.run,
-            epoch: self.state.epoch,
-            step,
-            number: attempt,
-            kind: self.state.plan.kind,
-        }
+/// What came of a task; what it panicked with goes on here.
+async fn came_of(ended: Result<Came, JoinError>) -> Came {
+    match ended.map_err(JoinError::try_into_panic) {
+        Ok(came) => came,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // Only the end of the whole process cancels a task, and then nobody waits for this any more.
+        Err(Err(_)) => std::future::pending().await,
     }
 }
 
-fn elapsed_ms(began: Instant) -> u64 {
-    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+fn title_of(step: &Step, task: Task) -> String {
+    match task {
+        Task::Do | Task::Check => step.title(),
+        Task::Undo => format!("undo: {}", step.title()),
+    }
+}
+
+/// What a deploy command of the plan has to have replaced.
+fn replaced(plan: &Plan) -> &[String] {
+    let replaces = plan.steps().find_map(|step| match step {
+        Step::Command { replaces, .. } => Some(replaces.as_slice()),
+        _ => None,
+    });
+    replaces.unwrap_or_default()
 }

@@ -11,7 +11,8 @@ use unship_core::protocol::{
 };
 use unship_core::release::{HostName, Release, RunId};
 
-use super::observe::{question, serves_only};
+use super::FlowError;
+use super::observe::{is_held, observe_one, serves_only};
 use crate::ports::{Host, World};
 
 /// What a step's do or undo came to.
@@ -29,17 +30,16 @@ pub(super) struct StepError {
 }
 
 impl StepError {
-    fn new(error: impl Into<String>) -> StepError {
+    pub fn new(error: impl Into<String>) -> StepError {
         StepError::with_hint(error, None)
     }
 
-    fn with_hint(error: impl Into<String>, hint: Option<String>) -> StepError {
+    pub fn with_hint(error: impl Into<String>, hint: Option<String>) -> StepError {
         StepError { error: error.into(), hint, in_doubt: false }
     }
 }
 
 /// The circumstances of one attempt; every request to a host carries them.
-#[derive(Clone)]
 pub(super) struct Attempt<'a> {
     pub world: &'a World,
     pub run: &'a RunId,
@@ -48,6 +48,8 @@ pub(super) struct Attempt<'a> {
     pub number: u32,
     /// What the run is for: how patient a proof is with what was there before.
     pub kind: RunKind,
+    /// The invocations that a deploy command has to have replaced.
+    pub replaced: &'a [String],
 }
 
 impl Attempt<'_> {
@@ -69,7 +71,8 @@ impl Attempt<'_> {
         };
         let in_doubt = !envelope.request.only_reads();
         let answered = self.host(name)?.transport.call(envelope).await;
-        answered.map_err(|error| StepError { in_doubt, ..StepError::new(error.to_string()) })
+        answered
+            .map_err(|error| StepError { in_doubt, ..StepError::with_hint(error.to_string(), error.hint) })
     }
 
     /// Asks for something that is answered with Done.
@@ -93,12 +96,30 @@ impl Attempt<'_> {
                 let output = self.world.commands.migrate_up(release).await.map_err(failure)?;
                 Ok(said(output))
             }
+            Step::LiftFences { release } => self.lift_fences(release).await,
+            Step::StepDown { release, program } => self.step_down(release, program).await,
+            Step::Command { release, .. } => self.run_command(release).await,
+            Step::Adopt { host, adoption } => {
+                let actions = self.order(host, HostRequest::Adopt { adoption: adoption.clone() }).await?;
+                let kept = self.world.source.keep_papers(&adoption.manifest, &adoption.capsule).await;
+                kept.map_err(|error| StepError::with_hint(error.message, error.hint))?;
+                Ok(actions)
+            }
             Step::Quarantine { host, release, reason } => {
                 let request = HostRequest::Quarantine { release: release.clone(), reason: reason.clone() };
                 self.order(host, request).await
             }
             Step::Flip { host, to, flip, .. } => {
                 self.converge(host, Serve::Release { release: to.clone() }, *flip).await
+            }
+            Step::Hold { host, retry_after_s, .. } => {
+                self.converge(host, Serve::Hold { retry_after_s: *retry_after_s }, Flip::StopFirst).await
+            }
+            Step::ReleaseHold { host, release, .. } => {
+                self.converge(host, Serve::Release { release: release.clone() }, Flip::Overlap).await
+            }
+            Step::Prove { host, release } if self.world.deploy.is_some() => {
+                self.prove_command(host, release).await
             }
             Step::Prove { host, release } => self.prove(host, release).await,
             Step::Smoke { release } => {
@@ -109,6 +130,13 @@ impl Attempt<'_> {
                 let keep = keep.iter().map(|release| release.digest).collect();
                 self.order(host, HostRequest::Prune { keep }).await
             }
+            Step::Record { release, replaces, moment } => {
+                self.record(release, replaces.as_ref(), *moment).await
+            }
+            Step::InstallFlags { release, replaces } => self.install_flags(release, replaces.as_ref()).await,
+            Step::TurnOffFlags { flags, .. } => self.turn_off(flags).await,
+            Step::RestoreFlags { flags } => self.restore(flags).await,
+            Step::ConfirmCi { release, commit, known } => self.confirm_ci(release, commit, known).await,
         }
     }
 
@@ -124,14 +152,30 @@ impl Attempt<'_> {
                 Some(state) => Ok(state.quarantined.iter().any(|mark| mark.release.digest == release.digest)),
                 None => Ok(false),
             },
-            Step::Flip { host, to, .. } => Ok(self
-                .observe(host)
-                .await?
-                .is_some_and(|state| serves_only(&state, to, self.world.target.service.units.len()).is_ok())),
-            // Migration tools apply only what is not applied; proofs, smoke tests and pruning may be repeated.
-            Step::MigrateUp { .. } | Step::Prove { .. } | Step::Smoke { .. } | Step::Prune { .. } => {
-                Ok(false)
+            Step::Flip { host, to: release, .. } | Step::ReleaseHold { host, release, .. } => {
+                let units = self.world.target.service.units.len();
+                let state = self.observe(host).await?;
+                Ok(state.is_some_and(|state| serves_only(&state, release, units).is_ok()))
             }
+            Step::Hold { host, .. } => {
+                let state = self.observe(host).await?;
+                Ok(state.is_some_and(|state| is_held(&state, &self.world.target.service.units).is_ok()))
+            }
+            Step::LiftFences { release } => self.are_lifted(release).await,
+            Step::StepDown { program, .. } => self.is_down(program).await,
+            Step::Command { release, .. } => self.command_did(release).await,
+            Step::TurnOffFlags { flags, .. } => self.are_off(flags).await,
+            Step::RestoreFlags { flags } => self.are_restored(flags).await,
+            // Migration tools apply only what is not applied; a file of flags is merged; proofs, smoke tests, pruning,
+            // records and questions may be repeated.
+            Step::MigrateUp { .. }
+            | Step::Prove { .. }
+            | Step::Smoke { .. }
+            | Step::Prune { .. }
+            | Step::Record { .. }
+            | Step::InstallFlags { .. }
+            | Step::Adopt { .. }
+            | Step::ConfirmCi { .. } => Ok(false),
         }
     }
 
@@ -140,6 +184,8 @@ impl Attempt<'_> {
         match undo {
             Undo::Nothing | Undo::PointOfNoReturn(_) => Ok(Vec::new()),
             Undo::Step(step) => Box::pin(self.act(step)).await,
+            Undo::StepUp { release, program } => self.step_up(release, program).await,
+            Undo::Command { release, from } => self.undo_command(release, from.as_ref()).await,
             Undo::LiftQuarantine { host, release } => {
                 self.order(host, HostRequest::LiftQuarantine { release: release.clone() }).await
             }
@@ -147,17 +193,24 @@ impl Attempt<'_> {
         }
     }
 
-    async fn observe(&self, name: &HostName) -> Result<Option<unship_core::protocol::HostState>, StepError> {
-        let envelope = question(self.run, HostRequest::Observe);
-        match self
-            .host(name)?
-            .transport
-            .call(envelope)
-            .await
-            .map_err(|error| StepError::new(error.to_string()))?
-        {
-            HostReply::Observed { state } => Ok(Some(*state)),
-            _ => Ok(None),
+    async fn observe(&self, name: &HostName) -> Result<Option<HostState>, StepError> {
+        self.observe_also(name, &[]).await
+    }
+
+    /// The same, where what serves may be a release that no history has yet.
+    pub(super) async fn observe_with(
+        &self,
+        name: &HostName,
+        release: &Release,
+    ) -> Result<Option<HostState>, StepError> {
+        self.observe_also(name, std::slice::from_ref(release)).await
+    }
+
+    async fn observe_also(&self, name: &HostName, also: &[Release]) -> Result<Option<HostState>, StepError> {
+        match observe_one(self.world, self.host(name)?, self.run, also).await {
+            Ok(facts) => Ok(Some(facts.state)),
+            Err(FlowError::Transport(error)) => Err(StepError::new(error.to_string())),
+            Err(_) => Ok(None),
         }
     }
 
@@ -243,7 +296,7 @@ impl Attempt<'_> {
             if began.elapsed() < SIGNAL_MAX {
                 tokio::time::sleep(SIGNAL_LOOK).await;
             } else {
-                let asked = self.world.prober.all_answer(&release.tag, CONNECTIONS_SURE).await;
+                let asked = self.world.prober.all_answer(name, &release.tag, CONNECTIONS_SURE).await;
                 answered = answered.or(asked.err());
             }
             let watched = began.elapsed() > LINGER_MAX;
@@ -270,8 +323,10 @@ impl Attempt<'_> {
     /// How long an instance that was told to stop has to finish.
     fn drain_max(&self) -> Duration {
         match self.kind {
-            RunKind::Rollback => Duration::ZERO,
-            RunKind::Deploy => Duration::from_millis(self.world.target.service.drain_ms_max),
+            RunKind::Rollback | RunKind::Flags => Duration::ZERO,
+            RunKind::Deploy | RunKind::Adopt | RunKind::Hold | RunKind::ReleaseHold => {
+                Duration::from_millis(self.world.target.service.drain_ms_max)
+            }
         }
     }
 
@@ -306,11 +361,11 @@ fn still_listening(state: &HostState, release: &Release) -> Option<String> {
     Some(format!("{} of {}", other.unit, other.release))
 }
 
-fn said(what: String) -> Vec<Action> {
+pub(super) fn said(what: String) -> Vec<Action> {
     if what.is_empty() { Vec::new() } else { vec![Action { what, took_us: 0 }] }
 }
 
-fn failure(failure: crate::ports::CheckFailure) -> StepError {
+pub(super) fn failure(failure: crate::ports::CheckFailure) -> StepError {
     StepError::with_hint(failure.message, failure.hint)
 }
 
@@ -318,8 +373,9 @@ fn refused(reply: HostReply) -> StepError {
     match reply {
         HostReply::Failed { error, hint, .. } => StepError::with_hint(error, hint),
         HostReply::Refused { refusal } => StepError::new(refusal.to_string()),
-        HostReply::Observed { .. } | HostReply::Staging { .. } | HostReply::Done { .. } => {
-            StepError::new("the host gave an answer that does not fit the question")
-        }
+        HostReply::Observed { .. }
+        | HostReply::Looked { .. }
+        | HostReply::Staging { .. }
+        | HostReply::Done { .. } => StepError::new("the host gave an answer that does not fit the question"),
     }
 }

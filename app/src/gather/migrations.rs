@@ -5,8 +5,8 @@
 //! read, is handed over as one: its step gets that for an answer, and the others theirs.
 
 mod disk;
-mod git;
-mod places;
+pub(in crate::gather) mod git;
+pub(in crate::gather) mod places;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

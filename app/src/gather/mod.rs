@@ -2,4 +2,7 @@
 //!
 //! Reads only. Decides nothing, changes nothing, and never imports flow.
 
+pub mod commits;
 pub mod migrations;
+pub mod project;
+pub mod queries;

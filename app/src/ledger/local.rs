@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use fs_err::os::unix::fs::OpenOptionsExt;
 use rustix::fs::{Mode, OFlags};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 use sqlx::{Row, SqliteConnection};
 use unship_core::history::{Mark, MarkEntry};
@@ -20,6 +20,7 @@ use unship_core::release::{Release, RunId};
 use unship_core::time::Timestamp;
 
 use super::journal::{first_link, link};
+use super::owner::{own_process, process_is_gone};
 use crate::ports::{Ledger, LedgerError};
 
 /// The version of the tables that this program writes; kept in SQLite's `user_version`.
@@ -117,6 +118,14 @@ impl LocalLedger {
         LedgerError::Failed { place: self.place.display().to_string(), why: why.to_string() }
     }
 
+    /// A column of a row; a file that was damaged may hold anything.
+    fn column<'r, T>(&self, row: &'r SqliteRow, name: &str) -> Result<T, LedgerError>
+    where
+        T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+    {
+        row.try_get(name).map_err(|error| self.failed(&error))
+    }
+
     /// The lease's holder, if the lease has not expired and its process is not known to be gone.
     async fn live_holder(&self, connection: &mut SqliteConnection) -> Result<Option<Holder>, LedgerError> {
         let row = sqlx::query(
@@ -126,15 +135,15 @@ impl LocalLedger {
         .await
         .map_err(|error| self.failed(&error))?;
         let Some(row) = row else { return Ok(None) };
-        if process_is_gone(&row.get::<String, _>("process")) {
+        if process_is_gone(self.column(&row, "process")?) {
             return Ok(None);
         }
-        let run = row.get::<String, _>("run").parse().map_err(|error| self.unreadable(&error))?;
+        let run = self.column::<&str>(&row, "run")?.parse().map_err(|error| self.unreadable(&error))?;
         Ok(Some(Holder {
             run,
-            who: row.get("who"),
-            since: Timestamp(row.get("since")),
-            what: row.get("what"),
+            who: self.column(&row, "who")?,
+            since: Timestamp(self.column(&row, "since")?),
+            what: self.column(&row, "what")?,
         }))
     }
 
@@ -352,7 +361,7 @@ impl Ledger for LocalLedger {
             .map_err(|error| self.failed(&error))?;
         rows.iter()
             .map(|row| {
-                serde_json::from_str(row.get::<&str, _>("body")).map_err(|error| self.unreadable(&error))
+                serde_json::from_str(self.column(row, "body")?).map_err(|error| self.unreadable(&error))
             })
             .collect()
     }
@@ -364,7 +373,7 @@ impl Ledger for LocalLedger {
             .await
             .map_err(|error| self.failed(&error))?;
         rows.iter()
-            .map(|row| row.get::<&str, _>("run").parse().map_err(|error| self.unreadable(&error)))
+            .map(|row| self.column::<&str>(row, "run")?.parse().map_err(|error| self.unreadable(&error)))
             .collect()
     }
 
@@ -380,21 +389,23 @@ impl Ledger for LocalLedger {
             .map_err(|error| self.failed(&error))?;
         rows.iter()
             .map(|row| {
-                let tag = row.get::<&str, _>("tag").parse().map_err(|error| self.unreadable(&error))?;
-                let digest = row.get::<&str, _>("digest").parse().map_err(|error| self.unreadable(&error))?;
-                let run = row
-                    .get::<Option<&str>, _>("run")
+                let tag =
+                    self.column::<&str>(row, "tag")?.parse().map_err(|error| self.unreadable(&error))?;
+                let digest =
+                    self.column::<&str>(row, "digest")?.parse().map_err(|error| self.unreadable(&error))?;
+                let run = self
+                    .column::<Option<&str>>(row, "run")?
                     .map(str::parse)
                     .transpose()
                     .map_err(|error| self.unreadable(&error))?;
-                let word = row.get::<&str, _>("mark");
+                let word = self.column::<&str>(row, "mark")?;
                 let mark =
                     mark_of(word).ok_or_else(|| self.unreadable(&format!("it has a mark `{word}`")))?;
                 Ok(MarkEntry {
                     release: Release { tag, digest },
                     mark,
-                    why: row.get("why"),
-                    at: Timestamp(row.get("at")),
+                    why: self.column(row, "why")?,
+                    at: Timestamp(self.column(row, "at")?),
                     run,
                 })
             })
@@ -437,16 +448,18 @@ impl LocalLedger {
 }
 
 /// Whether the entries of a run are all there, linked, readable and in an order that can have been.
-fn check_run(rows: &[sqlx::sqlite::SqliteRow]) -> Result<(), String> {
+fn check_run(rows: &[SqliteRow]) -> Result<(), String> {
     let mut before = first_link();
     let mut entries: Vec<Entry> = Vec::new();
     for (index, row) in rows.iter().enumerate() {
-        let (seq, body): (i64, &str) = (row.get("seq"), row.get("body"));
+        let damaged = |error: sqlx::Error| format!("entry {index}: {error}");
+        let seq: i64 = row.try_get("seq").map_err(damaged)?;
+        let body: &str = row.try_get("body").map_err(damaged)?;
         if usize::try_from(seq) != Ok(index) {
             return Err(format!("entry {index} is missing"));
         }
         before = link(&before, body);
-        if row.get::<&str, _>("link") != before.to_string() {
+        if row.try_get::<&str, _>("link").map_err(damaged)? != before.to_string() {
             return Err(format!("entry {index} was changed"));
         }
         entries.push(serde_json::from_str(body).map_err(|error| format!("entry {index}: {error}"))?);
@@ -467,49 +480,6 @@ fn mark_word(mark: Mark) -> &'static str {
 
 fn mark_of(word: &str) -> Option<Mark> {
     MARK_WORDS.iter().find(|(_, known)| *known == word).map(|(mark, _)| *mark)
-}
-
-/// This process, so that it can be told apart from a later one with the same id: boot, id, start time, and the
-/// PID namespace in which it has that id.
-fn own_process() -> String {
-    let id = std::process::id();
-    format!("{} {id} {} {}", boot(), start_time(id).unwrap_or_default(), pid_namespace())
-}
-
-/// Whether the process is known to have ended. On a machine without /proc nothing is known, nor of a process in
-/// another container of this machine, which has ids of its own. One of an earlier boot is gone.
-fn process_is_gone(process: &str) -> bool {
-    let mut words = process.split(' ');
-    let (Some(boot_then), Some(id), Some(started)) = (words.next(), words.next(), words.next()) else {
-        return false;
-    };
-    let Ok(id) = id.parse::<u32>() else { return false };
-    if boot_then.is_empty() || boot().is_empty() || started.is_empty() {
-        return false;
-    }
-    if boot_then != boot() {
-        return true;
-    }
-    let (namespace, own) = (words.next().unwrap_or_default(), pid_namespace());
-    !own.is_empty() && namespace == own && start_time(id).as_deref() != Some(started)
-}
-
-/// The PID namespace of this process as `pid:[INODE]`; nothing where that cannot be told (namespaces(7)).
-fn pid_namespace() -> String {
-    let link = fs_err::read_link("/proc/self/ns/pid").unwrap_or_default();
-    link.display().to_string()
-}
-
-fn boot() -> String {
-    fs_err::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
-}
-
-/// Field 22 of /proc/PID/stat, in clock ticks since boot (proc(5)). None when there is no such process.
-fn start_time(id: u32) -> Option<String> {
-    let stat = fs_err::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // The second field is the program's name in parentheses and may hold anything, also spaces.
-    let after_name = stat.rsplit_once(')')?.1;
-    after_name.split_whitespace().nth(19).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod blind;
 mod journal;
 mod local;
+mod owner;
 
 pub use blind::BlindLedger;
 pub use journal::JournalFolder;

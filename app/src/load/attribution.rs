@@ -11,6 +11,14 @@
 //!   process that an earlier answer on the connection, or the head of this one, named; where none did, the
 //!   one whose end was nearest to the loss, unless one that unship had told to stop ended about as near.
 //!
+//! Two more are nobody's failure of that kind:
+//!
+//! - while unship holds the service, as it said beforehand, an answer of 503 with the `Retry-After` that it said:
+//!   that request is *held*, which is a figure of its own;
+//! - once the bad release's migrations were begun, and where the good release is known not to run on its schema, an
+//!   answer of 500 by a process of the good release that is older than they are, or of more than 500 by one that was
+//!   not told to stop: whoever brought those migrations failed it, and that is the bad release.
+//!
 //! Whatever cannot be proved is unship's. A request belongs to the window if it was due or running at any
 //! time in it.
 
@@ -66,13 +74,33 @@ impl Window {
 }
 
 /// Whose failure it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Blame {
     /// unship's: it acted at that time and nothing else explains the failure.
     Unship,
     /// The bad release's.
     BadRelease,
+    /// Nobody's: the service was held as said beforehand, and the answer said so.
+    Held,
+}
+
+/// That unship holds the service: since when, until when, and what every answer says meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holding {
+    /// From its beginning until the target was verified.
+    pub window: Window,
+    /// What `Retry-After` says, in seconds.
+    pub retry_after_s: u32,
+}
+
+/// That a release serves on a schema that it cannot run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unfit<'a> {
+    /// The release.
+    pub release: &'a Tag,
+    /// Since when the schema may be like that, on the load's clock.
+    pub from_us: u64,
 }
 
 /// Judges failed requests of one window of one recording.
@@ -81,6 +109,8 @@ pub struct Attribution<'a> {
     lives: &'a [InstanceLife],
     bad: &'a Tag,
     window: Window,
+    holding: Option<Holding>,
+    unfit: Option<Unfit<'a>>,
     /// Kinds of requests and statuses that the bad release's processes gave before the window.
     given_before: BTreeSet<(u16, u16)>,
 }
@@ -94,13 +124,21 @@ impl<'a> Attribution<'a> {
         bad: &'a Tag,
         window: Window,
     ) -> Attribution<'a> {
-        let mut attribution = Attribution { recording, lives, bad, window, given_before: BTreeSet::new() };
+        let mut attribution = Attribution {
+            recording,
+            lives,
+            bad,
+            window,
+            holding: None,
+            unfit: None,
+            given_before: BTreeSet::new(),
+        };
         attribution.given_before = recording
             .samples
             .iter()
             .filter(|sample| sample.end_us < window.from_us && recording.failed(sample))
             .filter_map(|sample| match sample.outcome {
-                Outcome::Status(status) if attribution.answered_by_bad(sample) => {
+                Outcome::Status(status) if attribution.answered_by(bad, sample) => {
                     Some((sample.request, status))
                 }
                 _ => None,
@@ -109,50 +147,103 @@ impl<'a> Attribution<'a> {
         attribution
     }
 
+    /// The same, where unship held the service meanwhile.
+    #[must_use]
+    pub fn while_held(mut self, holding: Option<Holding>) -> Attribution<'a> {
+        self.holding = holding;
+        self
+    }
+
+    /// The same, where a release served meanwhile on a schema that it cannot run on.
+    #[must_use]
+    pub fn while_unfit(mut self, unfit: Option<Unfit<'a>>) -> Attribution<'a> {
+        self.unfit = unfit;
+        self
+    }
+
     /// Whose failure a sample is; `None` when it is no failure or does not touch the window.
     pub fn blame(&self, sample: &Sample) -> Option<Blame> {
         if !self.window.touches(sample) || !self.recording.failed(sample) {
             return None;
         }
+        if self.is_held(sample) {
+            return Some(Blame::Held);
+        }
         let by_bad = match sample.outcome {
             Outcome::Status(status) => {
-                status >= 500
-                    && self.answered_by_bad(sample)
-                    && (!self.bad_was_signalled(sample)
-                        || self.given_before.contains(&(sample.request, status)))
+                let as_before = || self.given_before.contains(&(sample.request, status));
+                let by_itself = status >= 500
+                    && self.answered_by(self.bad, sample)
+                    && (!self.was_signalled(self.bad, sample) || as_before());
+                by_itself || self.is_unfit(sample, status)
             }
             Outcome::Transport(kind) => kind.is_connection_lost() && self.lost_by_bad(sample),
         };
         Some(if by_bad { Blame::BadRelease } else { Blame::Unship })
     }
 
-    /// Whether the answer is proved to come from a process of the bad release.
-    fn answered_by_bad(&self, sample: &Sample) -> bool {
+    /// Whether the answer says what unship said that it would say.
+    fn is_held(&self, sample: &Sample) -> bool {
+        self.holding.is_some_and(|holding| {
+            sample.outcome == Outcome::Status(503)
+                && sample.retry_after_s == Some(holding.retry_after_s)
+                && holding.window.touches(sample)
+        })
+    }
+
+    /// Whether a release could not give a right answer, because of the schema that it found.
+    fn is_unfit(&self, sample: &Sample, status: u16) -> bool {
+        self.unfit.is_some_and(|unfit| {
+            sample.end_us >= unfit.from_us
+                && self.is_older(unfit, sample)
+                && self.answered_by(unfit.release, sample)
+                // A service that is shutting down may answer 503; 500 says that its own work failed.
+                && (status == 500 || (status > 500 && !self.was_signalled(unfit.release, sample)))
+        })
+    }
+
+    /// Whether the answer can only come from a process that was there before the schema changed: one that was started
+    /// since was started by somebody who knew the schema.
+    fn is_older(&self, unfit: Unfit<'_>, sample: &Sample) -> bool {
+        let older = |life: &InstanceLife| life.started_us.is_none_or(|at| at <= us(unfit.from_us));
+        let of_it = || self.running(sample).filter(|life| life.release == *unfit.release);
+        if let Some(instance) = &sample.instance {
+            let mut named = of_it().filter(|life| life.is_named(instance)).peekable();
+            if named.peek().is_some() {
+                return named.all(older);
+            }
+        }
+        of_it().all(older)
+    }
+
+    /// Whether the answer is proved to come from a process of the release.
+    fn answered_by(&self, release: &Tag, sample: &Sample) -> bool {
         if let Some(instance) = &sample.instance {
             let mut named = self.running(sample).filter(|life| life.is_named(instance)).peekable();
             if named.peek().is_some() {
-                return named.all(|life| life.release == *self.bad);
+                return named.all(|life| life.release == *release);
             }
         }
         if let Some(version) = sample.server.as_deref().and_then(server_version) {
-            return names(version, self.bad);
+            return names(version, release);
         }
         let mut running = self.running(sample).peekable();
-        running.peek().is_some() && running.all(|life| life.release == *self.bad)
+        running.peek().is_some() && running.all(|life| life.release == *release)
     }
 
-    /// Whether unship had told a process that may have given the answer to stop before the answer ended.
-    fn bad_was_signalled(&self, sample: &Sample) -> bool {
+    /// Whether unship had told a process of the release that may have given the answer to stop before the answer
+    /// ended.
+    fn was_signalled(&self, release: &Tag, sample: &Sample) -> bool {
         let end = us(sample.end_us);
         let told = |life: &&InstanceLife| life.signalled_us.is_some_and(|at| at <= end + ROUNDED_US);
-        let bad = || self.running(sample).filter(|life| life.release == *self.bad);
+        let of_it = || self.running(sample).filter(|life| life.release == *release);
         if let Some(instance) = &sample.instance {
-            let mut named = bad().filter(|life| life.is_named(instance)).peekable();
+            let mut named = of_it().filter(|life| life.is_named(instance)).peekable();
             if named.peek().is_some() {
                 return named.any(|life| told(&life));
             }
         }
-        bad().any(|life| told(&life))
+        of_it().any(|life| told(&life))
     }
 
     /// Whether the connection was lost because a process of the bad release ended by itself.

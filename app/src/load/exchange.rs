@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
-use hyper::header::{CONNECTION, HeaderMap, SERVER};
+use hyper::header::{CONNECTION, HeaderMap, RETRY_AFTER, SERVER};
 use hyper::{Request, Response};
 use tokio::time::timeout;
 
@@ -21,6 +21,8 @@ pub struct Answer {
     pub server: Option<String>,
     /// `X-Instance`.
     pub instance: Option<String>,
+    /// The seconds of `Retry-After`.
+    pub retry_after_s: Option<u32>,
     /// Whether the service said, or showed, that the connection is over.
     pub closes: bool,
 }
@@ -28,7 +30,13 @@ pub struct Answer {
 impl Answer {
     /// The answer of a request that got none.
     pub fn failed(kind: TransportKind) -> Answer {
-        Answer { outcome: Outcome::Transport(kind), server: None, instance: None, closes: true }
+        Answer {
+            outcome: Outcome::Transport(kind),
+            server: None,
+            instance: None,
+            retry_after_s: None,
+            closes: true,
+        }
     }
 }
 
@@ -52,6 +60,7 @@ pub async fn exchange(
     };
     let server = header(response.headers(), SERVER.as_str());
     let instance = header(response.headers(), "x-instance");
+    let retry_after_s = header(response.headers(), RETRY_AFTER.as_str()).and_then(|text| text.parse().ok());
     connection.peer = (server.clone(), instance.clone());
     let closes = says_close(&response);
     let status = response.status().as_u16();
@@ -66,7 +75,8 @@ pub async fn exchange(
             Err(_) => break Outcome::Transport(TransportKind::Timeout),
         }
     };
-    Answer { outcome, server, instance, closes: closes || matches!(outcome, Outcome::Transport(_)) }
+    let closes = closes || matches!(outcome, Outcome::Transport(_));
+    Answer { outcome, server, instance, retry_after_s, closes }
 }
 
 /// The kind of a connection that could not be had.

@@ -232,6 +232,7 @@ impl Run {
             outcome: answer.outcome,
             server: self.recorder.text(answer.server),
             instance: self.recorder.text(answer.instance),
+            retry_after_s: answer.retry_after_s,
         });
     }
 

@@ -28,6 +28,8 @@ pub struct Sample {
     pub server: Option<Arc<str>>,
     /// The `X-Instance` header, likewise: a connection is with one process for as long as it lasts.
     pub instance: Option<Arc<str>>,
+    /// The seconds of its `Retry-After` header.
+    pub retry_after_s: Option<u32>,
 }
 
 impl Sample {

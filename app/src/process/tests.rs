@@ -72,3 +72,22 @@ async fn a_program_has_ended_when_it_ends_whatever_it_leaves_in_the_background()
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     assert_eq!((ended.success, ended.text().as_str()), (true, "before"));
 }
+
+#[tokio::test]
+async fn a_program_waits_for_the_children_of_one_that_is_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (lock, done) = (folder.path().join("lock"), folder.path().join("done"));
+    // It ends, and leaves somebody behind who is still at work.
+    // A shell gives what it runs in the background another standard input, so it is handed on by itself.
+    let script = "exec 9<&0; (sleep 1; echo first > done) >/dev/null 2>&1 & exit 0";
+    let first = Program::new(["sh", "-c", script], 5_000).in_folder(folder.path()).locking(&lock);
+    assert!(first.run().await.expect("runs").success);
+    assert!(!done.exists(), "it was over at once");
+    let second = Program::new(["cat", "done"], 10_000).in_folder(folder.path()).locking(&lock);
+    assert_eq!(second.run().await.expect("runs").text(), "first");
+
+    let blocked = Program::new(["sh", "-c", "exec 9<&0; sleep 2 &"], 5_000).locking(&lock);
+    assert!(blocked.run().await.expect("runs").success);
+    let error = Program::new(["true"], 200).locking(&lock).run().await.expect_err("it is locked");
+    assert!(error.to_string().contains("another one is still at work"), "{error}");
+}

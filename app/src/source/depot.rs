@@ -35,6 +35,11 @@ impl Depot {
         self.folder.join("artifacts").join(digest.to_string())
     }
 
+    /// Where the files of a release are, if they are kept.
+    pub fn files_of(&self, digest: &Digest) -> PathBuf {
+        self.place(digest).join("files")
+    }
+
     /// What an earlier build of the same key gave, if it is still here.
     pub fn built(&self, key: &Digest) -> Option<Digest> {
         let text = fs_err::read_to_string(self.folder.join("builds").join(key.to_string())).ok()?;
@@ -56,7 +61,9 @@ impl Depot {
         let digest = manifest.digest();
         let place = self.place(&digest);
         let cannot = |error: std::io::Error| failed("cannot keep the artifact", &error);
-        if !place.is_dir() {
+        if !place.join("files").is_dir() {
+            // What was kept without its files is in the way of the whole.
+            let _ = fs_err::remove_dir_all(&place);
             let half = self.scratch().join(format!("{digest}.{}", std::process::id()));
             let _ = fs_err::remove_dir_all(&half);
             for file in &manifest.files {
@@ -83,6 +90,14 @@ impl Depot {
         write_json(&place.join("capsule.json"), capsule)
     }
 
+    /// Keeps what is known of a release whose files are not here: enough to compare it with others.
+    pub fn keep_papers(&self, manifest: &Manifest, capsule: &Capsule) -> Result<(), SourceError> {
+        let place = self.place(&manifest.digest());
+        fs_err::create_dir_all(&place).map_err(|error| failed("cannot keep what is known of it", &error))?;
+        write_json(&place.join("manifest.json"), manifest)?;
+        write_json(&place.join("capsule.json"), capsule)
+    }
+
     /// A release that was kept. The host checks every byte that it is sent, so this reads only the papers.
     pub fn get(&self, release: &Release) -> Result<Artifact, SourceError> {
         let place = self.place(&release.digest);
@@ -96,7 +111,14 @@ impl Depot {
         let capsule = fs_err::read(place.join("capsule.json")).map_err(missing)?;
         let capsule =
             Capsule::from_json(&capsule).map_err(|error| failed("cannot read a capsule", &error))?;
-        Ok(Artifact { manifest, folder: place.join("files"), capsule })
+        Ok(Artifact { manifest, folder: self.files_of(&release.digest), capsule })
+    }
+}
+
+impl Depot {
+    /// Keeps another capsule of a release whose artifact is here.
+    pub fn keep_capsule(&self, capsule: &Capsule) -> Result<(), SourceError> {
+        write_json(&self.place(&capsule.release.digest).join("capsule.json"), capsule)
     }
 }
 

@@ -12,9 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use unship_core::capsule::{CAPSULE_FORMAT, Capsule, CapsuleFile, Manifest};
+use unship_core::capsule::{CAPSULE_FORMAT, Capsule, CapsuleFile, FlagEra, Manifest};
 use unship_core::evidence::Evidence;
+use unship_core::flags::FlagName;
 use unship_core::release::{Digest, Release, ServiceName, Tag};
+use unship_core::running::UnitFile;
 use unship_core::time::Timestamp;
 use unship_host::store;
 
@@ -25,6 +27,9 @@ use crate::process::{Program, ProgramError};
 /// The largest text file that goes into a capsule, and how many of them.
 const CAPSULE_FILE_BYTES_MAX: u64 = 8 << 20;
 const CAPSULE_FILES_MAX: usize = 10_000;
+
+/// What says that a release without migrations has none.
+const STATELESS: &str = "`stateless` in unship.toml";
 
 /// How long `<service> version` may take.
 const VERSION_MS_MAX: u64 = 10_000;
@@ -45,6 +50,8 @@ pub struct GitSource {
     pub executable: String,
     /// The folder of migrations.
     pub migrations: Option<RelativePath>,
+    /// Where the queries are; looked for if empty.
+    pub queries: Vec<String>,
     /// The service says that it has no database.
     pub stateless: bool,
     /// The file of flags.
@@ -64,8 +71,14 @@ impl GitSource {
             version: config.service.version.clone(),
             executable: config.units.executable().to_owned(),
             migrations: config.migrations.as_ref().map(|migrations| migrations.folder.clone()),
+            queries: config
+                .queries
+                .iter()
+                .flat_map(|queries| &queries.paths)
+                .map(|path| path.as_str().to_owned())
+                .collect(),
             stateless: config.service.stateless,
-            flags: config.flags.as_ref().map(|flags| flags.file.clone()),
+            flags: config.flags.as_ref().and_then(|flags| flags.file.clone()),
             clock,
         }
     }
@@ -87,13 +100,82 @@ impl GitSource {
         progress: &dyn Progress,
     ) -> Result<Artifact, SourceError> {
         self.repository.add_worktree(worktree, commit).await?;
+        self.build_at(worktree, tag, commit, progress).await
+    }
+
+    /// Builds the release in a worktree of its tag that is there already, and keeps it.
+    pub async fn build_at(
+        &self,
+        worktree: &Path,
+        tag: &Tag,
+        commit: &str,
+        progress: &dyn Progress,
+    ) -> Result<Artifact, SourceError> {
         self.run_build(worktree, tag, progress).await?;
         let artifact = worktree.join(self.build.artifact.as_str());
-        let manifest = hashed(self.service.clone(), tag.clone(), artifact.clone()).await?;
+        let manifest = self.manifest_at(worktree, tag).await?;
         self.check_version(&manifest, &artifact, tag).await?;
         let capsule = self.capsule(&manifest, worktree, commit);
         self.depot.keep(&manifest, &artifact, &capsule)?;
         self.depot.get(&manifest.release())
+    }
+
+    /// The release of a tag, if it was built here before.
+    pub async fn built(&self, tag: &Tag) -> Option<Release> {
+        let commit = self.repository.commit_of(tag).await.ok()?;
+        let release = Release { tag: tag.clone(), digest: self.depot.built(&self.key(&commit))? };
+        let kept = self.depot.get(&release).ok()?;
+        (kept.manifest.tag == *tag).then_some(release)
+    }
+
+    /// Whether unship.toml names something that it did not name when the release was built, so that its capsule has
+    /// nothing of it.
+    fn lacks(&self, capsule: &Capsule) -> bool {
+        let Capsule { migrations, queries, flags, .. } = capsule;
+        let was_stateless = matches!(migrations, Evidence::Known { source, .. } if source == STATELESS);
+        was_stateless && !self.stateless
+            || migrations.value().is_none() && (self.stateless || self.migrations.is_some())
+            || queries.value().is_none() && !self.queries.is_empty()
+            || flags.value().is_none() && self.flags.is_some()
+    }
+
+    /// A kept release with what a worktree of its commit gives now.
+    async fn complete(&self, artifact: Artifact, commit: &str) -> Result<Artifact, SourceError> {
+        let Capsule { migrations, queries, flags, .. } = self.gathered(&artifact.manifest, commit).await?;
+        self.depot.keep_capsule(&Capsule { migrations, queries, flags, ..artifact.capsule })?;
+        self.depot.get(&artifact.manifest.release())
+    }
+
+    /// The capsule of a release as a worktree of its commit gives it.
+    async fn gathered(&self, manifest: &Manifest, commit: &str) -> Result<Capsule, SourceError> {
+        let worktree = self.scratch_for(&manifest.tag)?;
+        let added = self.repository.add_worktree(&worktree, commit).await;
+        let capsule = added.map(|()| self.capsule(manifest, &worktree, commit));
+        self.repository.remove_worktree(&worktree).await;
+        capsule
+    }
+
+    /// Where a worktree of a tag can be made.
+    fn scratch_for(&self, tag: &Tag) -> Result<PathBuf, SourceError> {
+        let scratch = self.depot.scratch();
+        fs_err::create_dir_all(&scratch)
+            .map_err(|error| SourceError { message: error.to_string(), hint: None })?;
+        Ok(scratch.join(format!("{tag}.{}", std::process::id())))
+    }
+
+    /// What was built in a worktree.
+    pub async fn manifest_at(&self, worktree: &Path, tag: &Tag) -> Result<Manifest, SourceError> {
+        let artifact = worktree.join(self.build.artifact.as_str());
+        hashed(self.service.clone(), tag.clone(), artifact).await
+    }
+
+    /// Where a kept release's artifact is: its file, or the folder of its files.
+    pub fn artifact_of(&self, release: &Release) -> PathBuf {
+        let folder = self.depot.files_of(&release.digest);
+        match self.depot.get(release).ok().as_ref().map(|artifact| artifact.manifest.files.as_slice()) {
+            Some([only]) => folder.join(&only.path),
+            _ => folder,
+        }
     }
 
     async fn run_build(
@@ -171,8 +253,7 @@ impl GitSource {
             None => Evidence::Missing { why: format!("unship.toml has no [{what}]") },
         };
         let migrations = if self.stateless {
-            let source = "`stateless` in unship.toml".to_owned();
-            Evidence::Known { value: Vec::new(), source, observed_at: now }
+            Evidence::Known { value: Vec::new(), source: STATELESS.to_owned(), observed_at: now }
         } else {
             known(self.migrations.as_ref(), "migrations")
         };
@@ -183,9 +264,32 @@ impl GitSource {
             created_at: now,
             units: Vec::new(),
             migrations,
-            queries: Evidence::Missing { why: "queries are not gathered by this version".into() },
+            queries: self.queries(worktree, now),
             flags: known(self.flags.as_ref(), "flags"),
-            verdicts: Evidence::Missing { why: "verdicts are not gathered by this version".into() },
+            flag_era: FlagEra::default(),
+            ci: Evidence::default(),
+            schema: Evidence::default(),
+            verdicts: Evidence::Missing { why: "it was not deployed yet".into() },
+        }
+    }
+
+    /// The files with the release's queries.
+    fn queries(&self, worktree: &Path, now: Timestamp) -> Evidence<Vec<CapsuleFile>> {
+        match crate::gather::queries::on_disk(worktree, &self.queries) {
+            Err(error) => Evidence::Missing { why: error.to_string() },
+            Ok(found) if found.files.is_empty() => {
+                Evidence::Missing { why: unship_core::verdict::HOW_TO_GIVE_QUERIES.into() }
+            }
+            Ok(found) => {
+                let source = found.source();
+                let file = |(path, text): (String, String)| CapsuleFile {
+                    path,
+                    sha256: Digest::of(text.as_bytes()),
+                    text,
+                };
+                let value = found.files.into_iter().map(file).collect();
+                Evidence::Known { value, source, observed_at: now }
+            }
         }
     }
 }
@@ -201,13 +305,11 @@ impl Source for GitSource {
             if let Ok(artifact) = kept
                 && artifact.manifest.tag == *tag
             {
-                return Ok(artifact);
+                let lacks = self.lacks(&artifact.capsule);
+                return if lacks { self.complete(artifact, &commit).await } else { Ok(artifact) };
             }
         }
-        let scratch = self.depot.scratch();
-        fs_err::create_dir_all(&scratch)
-            .map_err(|error| SourceError { message: error.to_string(), hint: None })?;
-        let worktree = scratch.join(format!("{tag}.{}", std::process::id()));
+        let worktree = self.scratch_for(tag)?;
         let built = self.build_in(&worktree, tag, &commit, progress).await;
         self.repository.remove_worktree(&worktree).await;
         let artifact = built?;
@@ -215,8 +317,56 @@ impl Source for GitSource {
         Ok(artifact)
     }
 
+    async fn capsule_of(
+        &self,
+        tag: &Tag,
+        manifest: &Manifest,
+        units: &[UnitFile],
+    ) -> Result<Capsule, SourceError> {
+        let commit = self.repository.commit_of(tag).await?;
+        let mut capsule = self.gathered(manifest, &commit).await?;
+        let file = |unit: &UnitFile| CapsuleFile {
+            path: unit.path.clone(),
+            sha256: Digest::of(unit.text.as_bytes()),
+            text: unit.text.clone(),
+        };
+        capsule.units = units.iter().map(file).collect();
+        Ok(capsule)
+    }
+
+    async fn keep_papers(&self, manifest: &Manifest, capsule: &Capsule) -> Result<(), SourceError> {
+        self.depot.keep_papers(manifest, capsule)
+    }
+
     async fn kept(&self, release: &Release) -> Result<Artifact, SourceError> {
         self.depot.get(release)
+    }
+
+    async fn refresh(&self, release: &Release) -> Result<(), SourceError> {
+        let artifact = self.depot.get(release)?;
+        if self.lacks(&artifact.capsule) {
+            let commit = self.repository.commit_of(&release.tag).await?;
+            self.complete(artifact, &commit).await?;
+        }
+        Ok(())
+    }
+
+    async fn keep_capsule(&self, capsule: &Capsule) -> Result<(), SourceError> {
+        self.depot.keep_capsule(capsule)
+    }
+
+    async fn introduced(
+        &self,
+        new: &Release,
+        old: Option<&Release>,
+        names: &[FlagName],
+    ) -> Result<Vec<FlagName>, SourceError> {
+        let in_new = self.repository.naming(&new.tag, names).await?;
+        let in_old = match old.filter(|_| !in_new.is_empty()) {
+            Some(old) => self.repository.naming(&old.tag, &in_new).await?,
+            None => Vec::new(),
+        };
+        Ok(in_new.into_iter().filter(|name| !in_old.contains(name)).collect())
     }
 }
 

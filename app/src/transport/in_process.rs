@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use unship_core::protocol::{Envelope, HostReply};
+use unship_core::protocol::{Envelope, HostReply, HostSetup};
 use unship_core::release::HostName;
 use unship_host::agent::{Agent, AgentError};
 
@@ -18,8 +18,8 @@ pub struct InProcess {
 
 impl InProcess {
     /// Opens the agent.
-    pub fn open(host: HostName, paths: unship_host::agent::HostPaths) -> Result<InProcess, AgentError> {
-        Ok(InProcess { host, agent: Arc::new(Mutex::new(Agent::open(paths)?)) })
+    pub fn open(host: HostName, setup: HostSetup) -> Result<InProcess, AgentError> {
+        Ok(InProcess { host, agent: Arc::new(Mutex::new(Agent::open(setup)?)) })
     }
 }
 
@@ -30,6 +30,10 @@ impl HostTransport for InProcess {
         let served = tokio::task::spawn_blocking(move || {
             agent.lock().unwrap_or_else(PoisonError::into_inner).serve(envelope)
         });
-        served.await.map_err(|error| TransportError { host: self.host.clone(), why: error.to_string() })
+        served.await.map_err(|error| TransportError {
+            host: self.host.clone(),
+            why: error.to_string(),
+            hint: None,
+        })
     }
 }

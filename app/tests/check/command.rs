@@ -1,28 +1,6 @@
 //! Whole outputs of the command line.
 
-use std::path::Path;
-use std::process::Command;
-
-use crate::world::{has_postgres, said, unship};
-
-fn write(folder: &Path, files: &[(&str, &str)]) {
-    for (name, text) in files {
-        let path = folder.join(name);
-        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
-        std::fs::write(path, text).expect("a file");
-    }
-}
-
-fn git(folder: &Path, arguments: &[&str]) {
-    let status = Command::new("git")
-        .current_dir(folder)
-        .args(["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"])
-        .args(arguments)
-        .stdout(std::process::Stdio::null())
-        .status()
-        .expect("git runs");
-    assert!(status.success(), "git {arguments:?}");
-}
+use crate::world::{commit, has_postgres, said, unship, write};
 
 /// Two releases: the newer one adds a harmless step, one with a question, and one that breaks with a bad down.
 fn releases() -> tempfile::TempDir {
@@ -37,10 +15,7 @@ fn releases() -> tempfile::TempDir {
             ("migrations/0001_users.down.sql", "DROP TABLE users;\n"),
         ],
     );
-    git(folder.path(), &["init", "-q"]);
-    git(folder.path(), &["add", "."]);
-    git(folder.path(), &["commit", "-qm", "one"]);
-    git(folder.path(), &["tag", "v1.0.0"]);
+    commit(folder.path(), "v1.0.0");
     write(
         folder.path(),
         &[
@@ -50,9 +25,7 @@ fn releases() -> tempfile::TempDir {
             ("migrations/0003_email.down.sql", "ALTER TABLE users ALTER COLUMN email DROP NOT NULL;\n"),
         ],
     );
-    git(folder.path(), &["add", "."]);
-    git(folder.path(), &["commit", "-qm", "two"]);
-    git(folder.path(), &["tag", "v1.1.0"]);
+    commit(folder.path(), "v1.1.0");
     write(
         folder.path(),
         &[
@@ -64,9 +37,7 @@ fn releases() -> tempfile::TempDir {
             ("migrations/0005_never.up.sql", "SELECT 1;\n\nALTER TABLE nobody ADD COLUMN a text;\n"),
         ],
     );
-    git(folder.path(), &["add", "."]);
-    git(folder.path(), &["commit", "-qm", "three"]);
-    git(folder.path(), &["tag", "v1.2.0"]);
+    commit(folder.path(), "v1.2.0");
     folder
 }
 

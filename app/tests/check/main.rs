@@ -8,9 +8,13 @@
     reason = "a test says what it skips and what it counted"
 )]
 
+mod chance;
 mod classes;
 mod command;
 mod hostile;
 mod life;
+mod live;
+mod property;
+mod queries;
 mod reading;
 mod world;

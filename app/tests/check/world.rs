@@ -21,7 +21,7 @@ pub fn has_postgres() -> bool {
     }
 }
 
-struct Unseen;
+pub struct Unseen;
 
 impl StepsSeen for Unseen {
     fn begins(&mut self, _id: &str) {}
@@ -103,4 +103,34 @@ fn steady(line: &str) -> String {
     let start = before.trim_end_matches(|c: char| c.is_ascii_digit());
     let rest = after.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
     format!("{start}N ms (N{rest}")
+}
+
+/// Writes files, with the folders that they are in.
+pub fn write(folder: &Path, files: &[(&str, &str)]) {
+    for (name, text) in files {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        std::fs::write(path, text).expect("a file");
+    }
+}
+
+/// Commits all that is in a folder and tags it.
+pub fn commit(folder: &Path, tag: &str) {
+    if !folder.join(".git").exists() {
+        git(folder, &["init", "-q"]);
+    }
+    git(folder, &["add", "."]);
+    git(folder, &["commit", "-qm", tag]);
+    git(folder, &["tag", tag]);
+}
+
+fn git(folder: &Path, arguments: &[&str]) {
+    let status = Command::new("git")
+        .current_dir(folder)
+        .args(["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"])
+        .args(arguments)
+        .stdout(std::process::Stdio::null())
+        .status()
+        .expect("git runs");
+    assert!(status.success(), "git {arguments:?}");
 }

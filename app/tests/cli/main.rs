@@ -6,6 +6,9 @@
     reason = "a test says what it skips and what it counted"
 )]
 
+mod advise;
+mod beside;
+mod down;
 mod failures;
 mod help;
 mod picture;

@@ -105,13 +105,21 @@ ledger = "{ledger}"
             .env("USER", "op")
             .env_remove("SUDO_USER")
             .env("TMPDIR", self.folder.path())
+            .env("XDG_STATE_HOME", self.folder.path().join("state"))
             .current_dir(self.path("tinyd"));
         command
     }
 
     /// Runs the program to its end.
     pub fn unship(&self, words: &[&str]) -> Said {
-        let output = self.command(words).stdin(Stdio::null()).output().expect("unship runs");
+        self.unship_with(words, &[])
+    }
+
+    /// The same with more environment variables.
+    pub fn unship_with(&self, words: &[&str], variables: &[(&str, &str)]) -> Said {
+        let mut command = self.command(words);
+        command.envs(variables.iter().copied()).stdin(Stdio::null());
+        let output = command.output().expect("unship runs");
         Said {
             status: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -119,10 +127,20 @@ ledger = "{ledger}"
         }
     }
 
+    /// Starts the program.
+    pub fn spawn(&self, words: &[&str]) -> Child {
+        let mut command = self.command(words);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("unship starts")
+    }
+
     /// Starts the program, waits until its run has begun a step, and ends it as a power cut would.
     pub fn interrupt(&self, words: &[&str]) {
-        let mut command = self.command(words);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("unship starts");
+        let mut child = self.spawn(words);
         self.until("its journal has a step", || {
             let files = fs_err::read_dir(self.path("ledger/journal")).into_iter().flatten().flatten();
             let texts = files.filter_map(|file| fs_err::read_to_string(file.path()).ok());
@@ -132,15 +150,29 @@ ledger = "{ledger}"
         child.wait().expect("it ended");
     }
 
-    /// Damages the ledger; what it was.
-    pub fn break_ledger(&self) -> Vec<u8> {
-        let ledger = self.path("ledger/ledger.sqlite");
-        let whole = fs_err::read(&ledger).expect("reads");
-        for name in ["ledger.sqlite-wal", "ledger.sqlite-shm"] {
+    /// Damages the ledger; what it was. What a command wrote last may still be in the log beside the file.
+    pub fn break_ledger(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let files = ["ledger.sqlite", "ledger.sqlite-wal"].map(|name| self.path("ledger").join(name));
+        let whole =
+            files.into_iter().filter_map(|file| Some((file.clone(), fs_err::read(file).ok()?))).collect();
+        self.remove_ledger();
+        fs_err::write(self.path("ledger/ledger.sqlite"), vec![7; 8192]).expect("writes");
+        whole
+    }
+
+    /// Puts back what `break_ledger` gave.
+    pub fn mend_ledger(&self, whole: Vec<(PathBuf, Vec<u8>)>) {
+        self.remove_ledger();
+        for (file, bytes) in whole {
+            fs_err::write(file, bytes).expect("writes");
+        }
+    }
+
+    /// Removes the ledger's files; the journals stay.
+    pub fn remove_ledger(&self) {
+        for name in ["ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"] {
             let _ = fs_err::remove_file(self.path("ledger").join(name));
         }
-        fs_err::write(&ledger, vec![7; 8192]).expect("writes");
-        whole
     }
 
     /// Runs the program and gives all it said in one text, without what differs from run to run.
@@ -209,6 +241,8 @@ pub fn settings() -> insta::Settings {
         (r"pid \d+", "pid [pid]"),
         (r"restarted (once|\d+ times)", "restarted [n] times"),
         (r"op@\S+", "op@[machine]"),
+        (r"unship_shadow_[0-9a-f]+_\d+", "[database]"),
+        (r"PostgreSQL \d+\.\d+", "PostgreSQL [version]"),
     ] {
         settings.add_filter(pattern, word);
     }

@@ -60,7 +60,6 @@ fn a_ledger_that_is_gone_does_not_keep_anybody_from_rolling_back() {
     for tag in ["1.0.0", "1.5.0"] {
         assert_eq!(site.unship(&["deploy", tag]).status, 0, "{tag}");
     }
-    let ledger = site.path("ledger/ledger.sqlite");
     let whole = site.break_ledger();
     let refused = site.unship(&["rollback", "--yes"]);
     assert_eq!(refused.status, 1);
@@ -70,8 +69,9 @@ fn a_ledger_that_is_gone_does_not_keep_anybody_from_rolling_back() {
     });
     assert_eq!(site.serves().as_deref(), Some("1.0.0"));
     // The ledger comes back: what was done without it is merged.
-    fs_err::write(&ledger, whole).expect("writes");
-    assert!(site.says(&["log"]).contains("rollback 1.5.0 -> 1.0.0"));
+    site.mend_ledger(whole);
+    let log = site.says(&["log"]);
+    assert!(log.contains("rollback 1.5.0 -> 1.0.0"), "{log}");
     assert_eq!(site.unship(&["quarantine", "check", "1.5.0"]).status, 6);
     assert_eq!(site.unship(&["ledger", "verify"]).status, 0);
 }
@@ -93,8 +93,9 @@ fn a_run_that_was_interrupted_can_be_ended_without_the_ledger() {
     let aborted = site.unship(&["abort", "--break-glass"]);
     assert_eq!(aborted.status, 1, "{}", aborted.stderr);
     assert_eq!(site.serves().as_deref(), Some("1.0.0"));
-    fs_err::write(site.path("ledger/ledger.sqlite"), whole).expect("writes");
-    assert!(site.says(&["log"]).contains("went back"));
+    site.mend_ledger(whole);
+    let log = site.says(&["log"]);
+    assert!(log.contains("went back"), "{log}");
 }
 
 #[test]
@@ -124,9 +125,7 @@ fn a_mark_that_only_the_hosts_have_is_shown_and_can_be_lifted() {
     }
     assert_eq!(site.unship(&["rollback", "--yes"]).status, 0);
     // The ledger is lost and begins anew; the hosts still know.
-    for name in ["ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"] {
-        let _ = fs_err::remove_file(site.path("ledger").join(name));
-    }
+    site.remove_ledger();
     assert_eq!(site.unship(&["deploy", "1.5.0"]).status, 6);
     assert_eq!(site.unship(&["quarantine", "check", "1.5.0"]).status, 6);
     assert!(site.unship(&["quarantine", "list"]).stdout.contains("on the hosts alone"));
@@ -146,4 +145,23 @@ fn a_service_without_a_schema_is_taken_back_though_the_whole_ledger_folder_is_go
     let said = site.unship(&["rollback", "--break-glass", "--yes"]);
     assert_eq!(said.status, 0, "{}", said.stderr);
     assert_eq!(site.serves().as_deref(), Some("1.0.0"));
+}
+
+#[test]
+fn what_the_configuration_names_only_later_is_known_of_releases_that_were_built_before() {
+    let site = Site::new();
+    assert_eq!(site.unship(&["deploy", "1.0.0"]).status, 0);
+    let flags = site.path("flags.json");
+    let more = format!(
+        "[flags]\nfile = \"release-flags.json\"\ninstall = true\nflagd = {{ file = \"{}\" }}\n",
+        flags.display()
+    );
+    let text = fs_err::read_to_string(site.config()).expect("reads");
+    fs_err::write(site.config(), text.replace("[environment.test]", &format!("{more}[environment.test]")))
+        .expect("writes");
+    for tag in ["1.5.0", "1.0.0"] {
+        let said = site.unship(&["deploy", tag]);
+        assert_eq!(said.status, 0, "{tag}: {}", said.stderr);
+    }
+    assert!(fs_err::read_to_string(flags).expect("reads").contains("greeting"));
 }

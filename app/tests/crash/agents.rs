@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -12,20 +12,23 @@ use unship::ledger::{JournalFolder, LocalLedger};
 use unship::ports::*;
 use unship::transport::InProcess;
 use unship::wire;
-use unship_core::protocol::{Envelope, HostReply, HostRequest, HostState, InstanceState, ServiceSpec};
+use unship_core::protocol::{
+    Envelope, HostReply, HostRequest, HostSetup, HostState, InstanceState, ServiceSpec,
+};
 use unship_core::release::{HostName, Release, RunId, Tag};
 
-use crate::model::{ModelSite, TAGS, artifact, parts, tag};
+use crate::model::database::{DatabaseState, ModelDatabase, NoShadows};
+use crate::model::{ModelSite, TAGS, answers, artifact, parts, tag};
 use crate::points::Points;
 use crate::real::{self, Supervisor};
-use crate::scenario::{Scenario, Site, kill_and_recover, points_of};
+use crate::scenario::{Away, Scenario, Site, kill_and_recover, points_of};
 use crate::{say, thorough};
 
 /// A real host in a folder of its own.
 pub struct RealHost {
     pub name: HostName,
     pub service: ServiceSpec,
-    paths: unship_host::agent::HostPaths,
+    setup: HostSetup,
     folder: PathBuf,
     _supervisor: Supervisor,
 }
@@ -40,14 +43,14 @@ impl RealHost {
         RealHost {
             name: name.parse().expect("a host"),
             service: site.service(),
-            paths: site.host_paths(),
+            setup: site.host_setup(),
             _supervisor: Supervisor::start(&config, &folder.join("run/supervise.sock")),
             folder,
         }
     }
 
     pub fn transport(&self) -> Arc<dyn HostTransport> {
-        let inner = InProcess::open(self.name.clone(), self.paths.clone()).expect("an agent");
+        let inner = InProcess::open(self.name.clone(), self.setup.clone()).expect("an agent");
         Arc::new(OwnService { inner, service: self.service.clone() })
     }
 
@@ -100,6 +103,21 @@ impl HostTransport for OwnService {
     }
 }
 
+/// A host that may be away.
+struct MayBeAway {
+    inner: Arc<dyn HostTransport>,
+    host: HostName,
+    away: Arc<Mutex<Option<(HostName, Away)>>>,
+}
+
+#[async_trait]
+impl HostTransport for MayBeAway {
+    async fn call(&self, envelope: Envelope) -> Result<HostReply, TransportError> {
+        answers(&self.away, &self.host, &envelope.request)?;
+        self.inner.call(envelope).await
+    }
+}
+
 fn configuration(folder: &Path) -> String {
     let at = |name: &str| folder.join(name).display().to_string();
     let unit = |name: &str, listen: String| {
@@ -142,7 +160,10 @@ struct RealSite {
     artifacts: Vec<(Tag, Artifact)>,
     fails_smoke: BTreeSet<Tag>,
     told: parts::Told,
+    flags: parts::ModelFlags,
+    away: Arc<Mutex<Option<(HostName, Away)>>>,
     clock: parts::ModelClock,
+    database: Arc<Mutex<DatabaseState>>,
 }
 
 impl RealSite {
@@ -154,7 +175,10 @@ impl RealSite {
             hosts: hosts.into(),
             fails_smoke: BTreeSet::new(),
             told: parts::Told::default(),
+            flags: parts::ModelFlags::default(),
+            away: Arc::default(),
             clock: parts::ModelClock { ms: Arc::new(1_000_000.into()) },
+            database: Arc::new(Mutex::new(DatabaseState::new())),
             folder,
         }
     }
@@ -174,17 +198,30 @@ impl Site for RealSite {
         let ledger = LocalLedger::open(&place.join("ledger.sqlite")).await.expect("a ledger");
         // All of these processes are one to the system, so that the one before is dead has to be said.
         ledger.take().await.expect("the lease of the dead");
-        let hosts =
-            self.hosts.iter().map(|host| Host { name: host.name.clone(), transport: host.transport() });
+        let hosts = self.hosts.iter().map(|host| {
+            let (inner, away) = (host.transport(), Arc::clone(&self.away));
+            let transport = Arc::new(MayBeAway { inner, host: host.name.clone(), away });
+            Host { name: host.name.clone(), transport }
+        });
         World {
             target: Target { service: self.hosts[0].service.clone(), ..ModelSite::target("op@desk") },
             hosts: hosts.collect(),
             ledger: Arc::new(ledger),
             journals: Arc::new(journals),
             source: Arc::new(parts::Kept { artifacts: self.artifacts.iter().cloned().collect() }),
+            repository: Arc::new(parts::NoRepository),
             prober: Arc::new(parts::Trusting),
             commands: Arc::new(parts::ModelCommands { fails_smoke: self.fails_smoke.clone() }),
+            deploy: None,
+            flags: self.flags.port(),
+            ci: None,
             aftercare: Some(Arc::new(self.told.clone())),
+            shadows: NoShadows::port(),
+            database: Some(Arc::new(ModelDatabase {
+                state: Arc::clone(&self.database),
+                hosts: Vec::new(),
+                points: Points::none(),
+            })),
             clock: Arc::new(self.clock.clone()),
             progress: Arc::new(parts::Silent),
         }
@@ -217,12 +254,28 @@ impl Site for RealSite {
         }
     }
 
+    fn set_flag(&mut self, name: &str, on: bool) {
+        self.flags.person_sets(name, on);
+    }
+
+    fn flags_on(&self) -> Vec<String> {
+        self.flags.all_on()
+    }
+
+    fn set_away(&mut self, away: Option<(&str, Away)>) {
+        *crate::model::lock(&self.away) = away.map(|(host, when)| (host.parse().expect("a host"), when));
+    }
+
     fn told(&self) -> BTreeSet<RunId> {
         crate::model::lock(&self.told.runs).clone()
     }
 
     fn violations(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    fn database(&self) -> Arc<Mutex<DatabaseState>> {
+        Arc::clone(&self.database)
     }
 }
 
@@ -236,7 +289,7 @@ async fn sampled(scenario: Scenario) {
     let points = points_of(scenario, &mut prepared(scenario).await).await;
     let stride = if thorough() { 1 } else { 41 };
     let mut count = 0;
-    for recovery in crate::scenario::Recovery::ALL {
+    for recovery in scenario.recoveries() {
         for (number, name) in points.iter().enumerate().step_by(stride) {
             let _where = crate::Where(format!("{scenario:?} {recovery:?}, point {number}: {name}"));
             kill_and_recover(scenario, recovery, number, None, &mut prepared(scenario).await).await;
@@ -265,4 +318,15 @@ each_scenario! {
     rollback_of_harm = RollbackOfHarm;
     rollback_host_fails = RollbackHostFails;
     rollback_paused = RollbackPaused;
+    rollback_flags = RollbackFlags;
+    rollback_in_turn = RollbackInTurn;
+    rollback_host_away = RollbackHostAway;
+    rollback_host_dies = RollbackHostDies;
+    hold = Hold;
+    release_hold = ReleaseHold;
+    rollback_from_hold = RollbackFromHold;
+    rollback_down = RollbackDown;
+    rollback_down_halts = RollbackDownHalts;
+    rollback_back_halts = RollbackBackHalts;
+    rollback_target_broken = RollbackTargetBroken;
 }

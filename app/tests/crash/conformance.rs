@@ -28,7 +28,7 @@ fn answer(reply: HostReply) -> Answer {
         actions.into_iter().map(|action| action.what).filter(|what| !fails(what)).collect::<Vec<_>>()
     };
     match reply {
-        HostReply::Observed { .. } => Answer::Observed,
+        HostReply::Observed { .. } | HostReply::Looked { .. } => Answer::Observed,
         HostReply::Staging { missing, published } => Answer::Staging { missing, published },
         HostReply::Done { actions } => Answer::Done(names(actions)),
         HostReply::Failed { unchanged, actions, .. } => Answer::Failed { unchanged, actions: names(actions) },
@@ -36,13 +36,15 @@ fn answer(reply: HostReply) -> Answer {
     }
 }
 
-/// Epoch, stored releases, current, what runs (a unit, its release, whether it is ready and proved), quarantine.
+/// Epoch, stored releases, current, what runs (a unit, its release, whether it is ready and proved), quarantine,
+/// hold.
 type Facts = (
     Option<EpochRecord>,
     Vec<Release>,
     Option<Release>,
     Vec<(String, String, bool)>,
     Vec<QuarantinedRelease>,
+    Option<Held>,
 );
 
 fn facts(state: HostState) -> Facts {
@@ -58,7 +60,7 @@ fn facts(state: HostState) -> Facts {
         })
         .collect();
     running.sort();
-    (state.epoch, stored, state.current, running, state.quarantined)
+    (state.epoch, stored, state.current, running, state.quarantined, state.held)
 }
 
 struct Both {
@@ -129,6 +131,7 @@ impl Both {
                 all
             }
             12 => vec![self.converge(Serve::Nothing, chance)],
+            13 | 14 => vec![self.converge(Serve::Hold { retry_after_s: 30 }, chance)],
             _ => vec![self.converge(Serve::Release { release }, chance)],
         }
     }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio_util::sync::CancellationToken;
 use unship::cli::{CliError, exit};
-use unship::flow::rollback::Mode;
 use unship::flow::{self, FlowError};
+use unship_core::decision::FailureMode;
 use unship_core::journal::Outcome;
 
 use crate::model::{ARTIFACTS, ModelSite, lock};
@@ -40,9 +40,9 @@ fn meanwhile(site: &ModelSite, other: Other) -> Ended {
         runtime.block_on(async {
             let stop = CancellationToken::new();
             let report = match other {
-                Other::Rollback => rollback(&world, "other", Mode::PanicLoop, false).await?,
+                Other::Rollback => rollback(&world, "other", FailureMode::PanicLoop, false).await?,
                 Other::Deploy => deploy(&world, "v5", "other").await?,
-                Other::Resume => flow::resume(&world, &stop).await?,
+                Other::Resume => flow::resume(&world, flow::Way::On, &stop).await?,
                 Other::Abort => flow::abort(&world, &stop).await?,
                 Other::Status => {
                     let run = "other".parse().expect("a run");
@@ -75,7 +75,7 @@ async fn at_point(point: usize, other: Other) -> (ModelSite, Ended, Option<Ended
     });
     let (world, _) = shared.start_process(&points);
     let world = with_points(world, &points);
-    let one = rollback(&world, "one", Mode::PanicLoop, false).await.map(|report| report.outcome);
+    let one = rollback(&world, "one", FailureMode::PanicLoop, false).await.map(|report| report.outcome);
     let there = lock(&there).take();
     (site, one, there)
 }
@@ -85,7 +85,7 @@ async fn points() -> Vec<(usize, String)> {
     let mut site = prepared().await;
     let points = Points::none();
     let world = with_points(site.process(&points).await, &points);
-    rollback(&world, "one", Mode::PanicLoop, false).await.expect("it runs");
+    rollback(&world, "one", FailureMode::PanicLoop, false).await.expect("it runs");
     points.names().into_iter().enumerate().filter(|(_, name)| !name.starts_with("inside")).collect()
 }
 

@@ -11,14 +11,25 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use std::path::{Path, PathBuf};
+
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use unship::ports::*;
 use unship_core::aftercare::Notice;
+use unship_core::capsule::Capsule;
+use unship_core::capsule::Manifest;
+use unship_core::ci::CiProof;
+use unship_core::down::{Dialect, Loss, LossKind, Program};
+use unship_core::flags::{FlagName, FlagState, FlagValue};
 use unship_core::history::MarkEntry;
 use unship_core::journal::Entry;
 use unship_core::protocol::{Envelope, Holder, HostReply};
 use unship_core::release::{HostName, Release, RunId, Tag};
+use unship_core::running::UnitFile;
+use unship_core::schema::Catalog;
+use unship_core::time::Timestamp;
+use unship_core::tools::{Migration, Tool};
 
 /// The points of one process.
 #[derive(Default)]
@@ -114,9 +125,17 @@ pub fn with_points(mut world: World, points: &Arc<Points>) -> World {
         ledger: _,
         journals: _,
         source: _,
+        // It is asked about tags alone; a branch is made before any run.
+        repository: _,
         prober: _,
         commands: _,
+        deploy: _,
+        flags: _,
+        ci: _,
         aftercare: _,
+        database: _,
+        // Throwaway databases change nothing that stays.
+        shadows: _,
         // Reading the time changes nothing.
         clock: _,
         progress: _,
@@ -130,8 +149,20 @@ pub fn with_points(mut world: World, points: &Arc<Points>) -> World {
     world.source = Arc::new(Wrapped { inner: world.source, points: points() });
     world.prober = Arc::new(Wrapped { inner: world.prober, points: points() });
     world.commands = Arc::new(Wrapped { inner: world.commands, points: points() });
+    if let Some(inner) = world.deploy {
+        world.deploy = Some(Arc::new(Wrapped { inner, points: points() }));
+    }
+    if let Some(inner) = world.flags {
+        world.flags = Some(Arc::new(Wrapped { inner, points: points() }));
+    }
+    if let Some(inner) = world.ci {
+        world.ci = Some(Arc::new(Wrapped { inner, points: points() }));
+    }
     if let Some(inner) = world.aftercare {
         world.aftercare = Some(Arc::new(Wrapped { inner, points: points() }));
+    }
+    if let Some(inner) = world.database {
+        world.database = Some(Arc::new(Wrapped { inner, points: points() }));
     }
     world.progress = Arc::new(Wrapped { inner: world.progress, points: points() });
     world
@@ -247,8 +278,171 @@ impl Source for Wrapped<dyn Source> {
         self.points.around_async("source build", self.inner.build(tag, progress)).await
     }
 
+    async fn capsule_of(
+        &self,
+        tag: &Tag,
+        manifest: &Manifest,
+        units: &[UnitFile],
+    ) -> Result<Capsule, SourceError> {
+        self.points.around_async("source capsule_of", self.inner.capsule_of(tag, manifest, units)).await
+    }
+
+    async fn keep_papers(&self, manifest: &Manifest, capsule: &Capsule) -> Result<(), SourceError> {
+        self.points.around_async("source keep_papers", self.inner.keep_papers(manifest, capsule)).await
+    }
+
     async fn kept(&self, release: &Release) -> Result<Artifact, SourceError> {
         self.points.around_async("source kept", self.inner.kept(release)).await
+    }
+
+    async fn refresh(&self, release: &Release) -> Result<(), SourceError> {
+        self.points.around_async("source refresh", self.inner.refresh(release)).await
+    }
+
+    async fn keep_capsule(&self, capsule: &Capsule) -> Result<(), SourceError> {
+        self.points.around_async("source keep_capsule", self.inner.keep_capsule(capsule)).await
+    }
+
+    async fn introduced(
+        &self,
+        new: &Release,
+        old: Option<&Release>,
+        names: &[FlagName],
+    ) -> Result<Vec<FlagName>, SourceError> {
+        self.points.around_async("source introduced", self.inner.introduced(new, old, names)).await
+    }
+}
+
+#[async_trait]
+impl FlagSource for Wrapped<dyn FlagSource> {
+    fn name(&self) -> String {
+        self.inner.name()
+    }
+
+    async fn read(&self) -> Result<Vec<FlagState>, CheckFailure> {
+        self.points.around_async("flags read", self.inner.read()).await
+    }
+
+    async fn set(&self, flag: &FlagName, to: &FlagValue, acting: &Acting) -> Result<(), CheckFailure> {
+        self.points.around_async("flags set", self.inner.set(flag, to, acting)).await
+    }
+
+    async fn install(&self, new: &str, old: Option<&str>, acting: &Acting) -> Result<(), CheckFailure> {
+        self.points.around_async("flags install", self.inner.install(new, old, acting)).await
+    }
+}
+
+#[async_trait]
+impl Database for Wrapped<dyn Database> {
+    fn dialect(&self) -> Dialect {
+        self.inner.dialect()
+    }
+
+    async fn look(&self, tool: Tool) -> Result<Live, DatabaseFailure> {
+        self.points.around_async("database look", self.inner.look(tool)).await
+    }
+
+    async fn catalog(&self, tool: Tool) -> Result<Catalog, DatabaseFailure> {
+        self.points.around_async("database catalog", self.inner.catalog(tool)).await
+    }
+
+    async fn count(
+        &self,
+        kinds: &[LossKind],
+        since: Option<Timestamp>,
+    ) -> Result<Vec<Loss>, DatabaseFailure> {
+        self.points.around_async("database count", self.inner.count(kinds, since)).await
+    }
+
+    async fn in_the_way(&self, before: &Catalog, after: &Catalog) -> Result<Vec<String>, DatabaseFailure> {
+        self.points.around_async("database in_the_way", self.inner.in_the_way(before, after)).await
+    }
+
+    async fn step_down(
+        &self,
+        program: &Program,
+        by: &StepBy,
+        progress: &dyn Progress,
+    ) -> Result<SteppedDown, DatabaseFailure> {
+        self.points.around_async("database step_down", self.inner.step_down(program, by, progress)).await
+    }
+
+    async fn landed(&self, program: &Program) -> Result<Landed, DatabaseFailure> {
+        self.points.around_async("database landed", self.inner.landed(program)).await
+    }
+
+    async fn step_up(&self, migration: &Migration, live: &Live) -> Result<(), DatabaseFailure> {
+        self.points.around_async("database step_up", self.inner.step_up(migration, live)).await
+    }
+
+    async fn fences(&self) -> Result<Vec<Fence>, DatabaseFailure> {
+        self.points.around_async("database fences", self.inner.fences()).await
+    }
+
+    async fn lift_fences(&self, release: &Release) -> Result<Vec<Fence>, DatabaseFailure> {
+        self.points.around_async("database lift_fences", self.inner.lift_fences(release)).await
+    }
+
+    async fn salvaged(&self) -> Result<Vec<Salvaged>, DatabaseFailure> {
+        self.points.around_async("database salvaged", self.inner.salvaged()).await
+    }
+
+    async fn export(&self, salvage: &Salvaged, folder: &Path) -> Result<Vec<PathBuf>, DatabaseFailure> {
+        self.points.around_async("database export", self.inner.export(salvage, folder)).await
+    }
+
+    async fn drop_salvage(&self, salvage: &Salvaged) -> Result<(), DatabaseFailure> {
+        self.points.around_async("database drop_salvage", self.inner.drop_salvage(salvage)).await
+    }
+
+    async fn restore(
+        &self,
+        salvage: &Salvaged,
+        conflicts: OnConflict,
+        dry_run: bool,
+        progress: &dyn Progress,
+    ) -> Result<Restored, DatabaseFailure> {
+        let restoring = self.inner.restore(salvage, conflicts, dry_run, progress);
+        self.points.around_async("database restore", restoring).await
+    }
+}
+
+#[async_trait]
+impl CiSource for Wrapped<dyn CiSource> {
+    fn name(&self) -> String {
+        self.inner.name()
+    }
+
+    fn required(&self) -> &[String] {
+        self.inner.required()
+    }
+
+    async fn ask(&self, commit: &str, tag: &Tag) -> Result<CiProof, CheckFailure> {
+        self.points.around_async("ci ask", self.inner.ask(commit, tag)).await
+    }
+}
+
+#[async_trait]
+impl DeployCommand for Wrapped<dyn DeployCommand> {
+    async fn prepare(&self, tag: &Tag, progress: &dyn Progress) -> Result<Artifact, SourceError> {
+        self.points.around_async("command prepare", self.inner.prepare(tag, progress)).await
+    }
+
+    fn shown(&self, release: &Release) -> Vec<String> {
+        self.inner.shown(release)
+    }
+
+    async fn wait_for_earlier(&self, progress: &dyn Progress) -> Result<(), CheckFailure> {
+        self.points.around_async("command wait_for_earlier", self.inner.wait_for_earlier(progress)).await
+    }
+
+    async fn run(
+        &self,
+        run: &RunId,
+        release: &Release,
+        progress: &dyn Progress,
+    ) -> Result<String, CheckFailure> {
+        self.points.around_async("command run", self.inner.run(run, release, progress)).await
     }
 }
 

@@ -34,9 +34,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use unship::cli::{CliError, exit};
-use unship::flow::rollback::Mode;
 use unship::flow::{self, FlowError, RunReport};
 use unship::ports::*;
+use unship_core::decision::FailureMode;
 use unship_core::history::{self, MarkEntry, Standing};
 use unship_core::journal::{Entry, Outcome, State, StepState, fold};
 use unship_core::plan::{RunKind, Step};
@@ -169,7 +169,7 @@ impl SimTransport {
         self.shared.note(&format!("{}: {why}", self.name));
         sleep(Duration::from_millis(ANSWER_MS_MAX)).await;
         self.gate.pass().await;
-        Err(TransportError { host: self.name.clone(), why: why.to_owned() })
+        Err(TransportError { host: self.name.clone(), why: why.to_owned(), hint: None })
     }
 
     /// It arrives, some time, whatever becomes of its sender.
@@ -202,7 +202,7 @@ fn deliver(
         }
         HostReply::Failed { error, .. } => format!("failed: {error}"),
         HostReply::Refused { refusal } => format!("refused: {refusal}"),
-        HostReply::Observed { .. } | HostReply::Staging { .. } => String::new(),
+        HostReply::Observed { .. } | HostReply::Looked { .. } | HostReply::Staging { .. } => String::new(),
     };
     let (run, epoch, what) = (&envelope.run, envelope.epoch.0, word(envelope));
     shared.note(&format!("{} <- {process} {run} epoch {epoch} {what}: {answer}", host.name));
@@ -301,7 +301,7 @@ struct Simulation {
 #[derive(Debug, Clone, Copy)]
 enum Command {
     Deploy(&'static str),
-    Rollback(Mode),
+    Rollback(FailureMode),
     Resume,
     Abort,
     Status,
@@ -373,7 +373,7 @@ impl Simulation {
         let result = match command {
             Command::Deploy(name) => scenario::deploy(world, name, &run).await.map(Some),
             Command::Rollback(mode) => scenario::rollback(world, &run, mode, false).await.map(Some),
-            Command::Resume => flow::resume(world, &stop).await.map(Some),
+            Command::Resume => flow::resume(world, flow::Way::On, &stop).await.map(Some),
             Command::Abort => flow::abort(world, &stop).await.map(Some),
             Command::Status => flow::status::status(world, run.parse().expect("a run")).await.map(|_| None),
         };
@@ -429,7 +429,7 @@ impl Simulation {
                 .epoch
                 .as_ref()
                 .is_some_and(|record| record.holder.run == run.holder.run && record.epoch <= run.epoch);
-            let flip = run.plan.steps.iter().zip(&run.steps).find_map(|(step, state)| match step {
+            let flip = run.plan.steps().zip(&run.steps).find_map(|(step, state)| match step {
                 Step::Flip { host: of, from, .. } if *of == host => Some((from.clone(), state)),
                 _ => None,
             });
@@ -490,8 +490,8 @@ impl Simulation {
         }
     }
 
-    fn any_mode(&self) -> Mode {
-        if self.shared.below(2) == 0 { Mode::DataCorruption } else { Mode::PanicLoop }
+    fn any_mode(&self) -> FailureMode {
+        if self.shared.below(2) == 0 { FailureMode::DataCorruption } else { FailureMode::PanicLoop }
     }
 
     fn index(&self, limit: u64) -> usize {

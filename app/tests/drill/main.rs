@@ -4,6 +4,8 @@
 //! Needs `cc`, `make` and `git`, which building unship needs as well. Each drill leaves nothing running: the
 //! tests look for every process whose command line names the sandbox.
 
+mod shithubd;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -14,24 +16,30 @@ use serde_json::Value;
 /// How long processes may take to be gone once a drill was ended from outside: the drain and a little more.
 const GONE_MAX: Duration = Duration::from_secs(20);
 
-fn config() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testbed/tinyd/unship.toml")
+fn unship(words: &[&str]) -> Command {
+    with_config("unship.toml", words)
 }
 
-fn unship(words: &[&str]) -> Command {
+fn with_config(file: &str, words: &[&str]) -> Command {
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testbed/tinyd").join(file);
     let mut command = Command::new(env!("CARGO_BIN_EXE_unship"));
-    command.arg("drill").arg("--config").arg(config()).args(words).stdin(Stdio::null());
+    command.arg("drill").arg("--config").arg(config).args(words).stdin(Stdio::null());
     command
 }
 
 /// A drill in a folder of its own.
 struct Drill {
     folder: tempfile::TempDir,
+    config: &'static str,
 }
 
 impl Drill {
     fn new() -> Drill {
-        Drill { folder: tempfile::tempdir().expect("a folder") }
+        Drill::of("unship.toml")
+    }
+
+    fn of(config: &'static str) -> Drill {
+        Drill { folder: tempfile::tempdir().expect("a folder"), config }
     }
 
     fn sandbox(&self) -> PathBuf {
@@ -39,7 +47,7 @@ impl Drill {
     }
 
     fn command(&self, scenario: &str) -> Command {
-        let mut command = unship(&["--scenario", scenario, "--json", "--keep"]);
+        let mut command = with_config(self.config, &["--scenario", scenario, "--json", "--keep"]);
         command.arg(self.sandbox());
         command
     }
@@ -117,6 +125,21 @@ fn a_release_that_answers_with_errors_is_taken_back_without_losing_a_request() {
 }
 
 #[test]
+fn a_hotfix_is_shipped_without_losing_a_request() {
+    let drill = Drill::new();
+    let (output, report) = drill.run("hotfix");
+    assert_eq!(output.status.code(), Some(0), "{report:#}");
+    assert_eq!((&report["outcome"], &report["option"]), (&"rolled_forward".into(), &2.into()));
+    assert_eq!(
+        (&report["good"], &report["from"], &report["to"]),
+        (&"1.0.0".into(), &"1.1.0".into(), &"1.5.0".into())
+    );
+    assert_eq!((&report["failed_requests"], &report["held_ms"]), (&0.into(), &Value::Null), "{report:#}");
+    assert!(report["failed_by_bad_release"].as_u64() > Some(50), "{report:#}");
+    drill.assert_nothing_runs();
+}
+
+#[test]
 fn a_release_that_ends_by_itself_is_taken_back_without_losing_a_request() {
     let drill = Drill::new();
     let (output, report) = drill.run("ends-by-itself");
@@ -127,6 +150,36 @@ fn a_release_that_ends_by_itself_is_taken_back_without_losing_a_request() {
         report["failed_by_bad_release"].as_u64() > Some(0),
         "it ends with requests in flight: {report:#}"
     );
+    drill.assert_nothing_runs();
+}
+
+#[test]
+fn a_fault_behind_a_flag_is_mended_by_the_flag_and_nothing_is_taken_back() {
+    let drill = Drill::of("flagged.toml");
+    let (output, report) = drill.run("flagged");
+    assert_eq!(output.status.code(), Some(0), "{report:#}");
+    assert_eq!(report["outcome"], "flag_off");
+    assert_eq!(
+        (&report["from"], &report["to"], &report["flag"], &report["option"]),
+        (&"1.9.0".into(), &"1.9.0".into(), &"greeting".into(), &Value::Null)
+    );
+    assert_eq!(report["failed_requests"], 0);
+    assert!(report["failed_by_bad_release"].as_u64() > Some(20), "{report:#}");
+    // What the run left: the flag is off in the file that the service reads.
+    let flags = std::fs::read_to_string(drill.sandbox().join("data/flags.json")).expect("reads");
+    assert!(flags.contains(r#""defaultVariant": "off""#), "{flags}");
+    drill.assert_nothing_runs();
+}
+
+#[test]
+fn a_flag_that_the_fault_does_not_sit_behind_mends_nothing_and_the_status_is_not_0() {
+    let drill = Drill::of("flagged.toml");
+    let (output, report) = drill.run("another-flag");
+    assert_eq!(output.status.code(), Some(1), "{report:#}");
+    assert_eq!(report["outcome"], "not_held");
+    let gone =
+        report["held"].as_array().expect("a list").iter().find(|held| held["what"] == "the failure is gone");
+    assert_eq!(gone.expect("it is looked at")["held"], false);
     drill.assert_nothing_runs();
 }
 

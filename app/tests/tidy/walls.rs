@@ -9,42 +9,81 @@ const CORE: &[&str] = &[
     "time",
     "release",
     "evidence",
-    "capsule",
+    "ci",
+    "flags",
     "sql",
     "schema",
     "tools",
+    "queries",
     "verdict",
+    "down",
+    "capsule",
+    "running",
     "protocol",
+    "units",
+    "frame",
     "history",
+    "decision",
     "plan",
     "journal",
+    "explain",
     "aftercare",
 ];
 
 /// The modules of host, likewise.
-const HOST: &[&str] = &["clock", "durable", "paths", "epoch", "store", "supervise", "agent"];
+const HOST: &[&str] = &[
+    "clock",
+    "durable",
+    "paths",
+    "epoch",
+    "hold",
+    "store",
+    "look",
+    "supervise",
+    "systemd",
+    "agent",
+    "serve",
+];
 
 /// In app: who may name whom. A module that is not here may not be named by another.
 const APP: &[(&str, &[&str])] = &[
-    ("config", &["load"]),
+    ("config", &["load", "ports"]),
     ("process", &[]),
+    ("unit_files", &[]),
     ("placeholders", &[]),
     ("ports", &[]),
     ("load", &["ports"]),
     ("flow", &["ports", "load"]),
     ("gather", &["process"]),
-    ("source", &["ports", "config", "process"]),
+    ("source", &["ports", "config", "process", "gather"]),
     ("probe", &["ports", "config"]),
     ("service_commands", &["ports", "config", "process", "placeholders"]),
+    ("command", &["ports", "config", "process", "placeholders", "source"]),
     ("ledger", &["ports"]),
-    ("transport", &["ports"]),
-    ("aftercare", &["ports"]),
-    ("database", &["ports"]),
+    ("transport", &["ports", "config"]),
+    ("inventory", &["config", "process"]),
+    ("aftercare", &["ports", "plain", "process"]),
+    ("sender", &["ports"]),
+    ("flags", &["ports", "config", "process", "secrets"]),
+    ("ci", &["ports", "config", "process"]),
+    ("database", &["ports", "secrets"]),
 ];
 
 /// The modules that are behind ports: only `wire` names them.
-const BACKENDS: &[&str] =
-    &["ledger", "transport", "source", "probe", "service_commands", "database", "aftercare"];
+const BACKENDS: &[&str] = &[
+    "ledger",
+    "transport",
+    "source",
+    "command",
+    "probe",
+    "service_commands",
+    "database",
+    "aftercare",
+    "sender",
+    "flags",
+    "ci",
+    "inventory",
+];
 
 /// The first names after `crate::` in a file, wherever they stand, also in braces.
 fn named(file: &File) -> BTreeSet<String> {

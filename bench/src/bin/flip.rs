@@ -106,7 +106,7 @@ async fn flips(sandbox: &mut Sandbox, one: &Tag, other: &Tag) -> Result<Flips, F
     tokio::time::sleep(Duration::from_secs(1)).await;
     for round in 0..FLIPS {
         let (from, to) = (&releases[(round + 1) % 2], &releases[round % 2]);
-        floor.push(ms(sandbox.bare_flip(from, to).await?));
+        floor.push(ms(sandbox.bare_flip(Some(from), to).await?));
         tokio::time::sleep(PAUSE).await;
         let flipped = flip(&world, &clock, &to.tag).await?;
         ours.push(ms(flipped.steps));
@@ -134,8 +134,7 @@ async fn flip(world: &World, clock: &StepClock, tag: &Tag) -> Result<Flipped, Fa
     let id = unship::wire::new_run_id(world.clock.now())?;
     let prepared = deploy::plan(world, id, tag, None).await?;
     let to = prepared.plan.to.clone();
-    let title =
-        |wanted: fn(&Step) -> bool| prepared.plan.steps.iter().find(|step| wanted(step)).map(Step::title);
+    let title = |wanted: fn(&Step) -> bool| prepared.plan.steps().find(|step| wanted(step)).map(Step::title);
     let flip = title(|step| matches!(step, Step::Flip { .. })).ok_or("the plan has no flip")?;
     let proof = title(|step| matches!(step, Step::Prove { .. })).ok_or("the plan has no proof")?;
     let report = run::execute(world, prepared, &CancellationToken::new()).await?;

@@ -16,7 +16,7 @@ use unship::ports::{Journal, Journals};
 use unship_bench::{paired, report};
 use unship_core::history::Mark;
 use unship_core::journal::{Entry, Event, NewMark, Outcome};
-use unship_core::plan::{Plan, RunKind, Step};
+use unship_core::plan::{Plan, RunKind, Step, Wave};
 use unship_core::protocol::{Action, Epoch, Flip, Holder};
 use unship_core::release::{Digest, Release};
 use unship_core::time::Timestamp;
@@ -101,12 +101,18 @@ fn rollback() -> Result<Vec<Event>, Failure> {
         |tag: &str| Ok::<_, Failure>(Release { tag: tag.parse()?, digest: Digest::of(tag.as_bytes()) });
     let (bad, target) = (release("v1.4.0")?, release("v1.3.2")?);
     let host: unship_core::release::HostName = "local".parse()?;
-    let flip =
-        Step::Flip { host: host.clone(), from: Some(bad.clone()), to: target.clone(), flip: Flip::Overlap };
-    let steps = vec![
-        Step::Quarantine { host: host.clone(), release: bad.clone(), reason: "panic loop".into() },
-        flip,
-        Step::Prove { host, release: target.clone() },
+    let flip = Step::Flip {
+        host: host.clone(),
+        from: Some(bad.clone()),
+        to: target.clone(),
+        flip: Flip::Overlap,
+        held_retry_after_s: None,
+    };
+    let quarantine =
+        Step::Quarantine { host: host.clone(), release: bad.clone(), reason: "panic loop".into() };
+    let waves = vec![
+        Wave::alone(quarantine),
+        Wave { steps: vec![flip, Step::Prove { host, release: target.clone() }] },
     ];
     let actions: [&[&str]; 3] = [
         &["quarantine v1.4.0"],
@@ -128,7 +134,8 @@ fn rollback() -> Result<Vec<Event>, Failure> {
         from: Some(bad.clone()),
         to: target,
         reason: "panic loop".into(),
-        steps,
+        waves,
+        without: Vec::new(),
     };
     let holder = Holder {
         run: "20260101T000000-000-1".parse()?,
@@ -136,14 +143,19 @@ fn rollback() -> Result<Vec<Event>, Failure> {
         since: Timestamp(0),
         what: plan.title(),
     };
-    let mut events =
-        vec![Event::Started { holder, epoch: Epoch(7), plan: Box::new(plan), marks: vec![mark] }];
+    let mut events = vec![Event::Started {
+        holder,
+        epoch: Epoch(7),
+        plan: Box::new(plan),
+        marks: vec![mark],
+        decided: None,
+    }];
     events.push(Event::Marked { release: bad, mark: Mark::Bad, why: "panic loop".into() });
     for (step, actions) in actions.iter().enumerate() {
         events.push(Event::Intent { step, attempt: 1 });
         let actions = actions.iter().map(|what| Action { what: (*what).into(), took_us: 1_234 }).collect();
         events.push(Event::Done { step, actions });
     }
-    events.push(Event::Finished { outcome: Outcome::Completed });
+    events.push(Event::Finished { outcome: Outcome::Completed, pulses: Vec::new() });
     Ok(events)
 }

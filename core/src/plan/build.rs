@@ -2,8 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{OnFailure, Plan, RunKind, Step};
-use crate::protocol::{Flip, HostState, InstanceState};
+use super::{MissingHost, Moment, OnFailure, Plan, RunKind, Step, Wave, WaveSize};
+use crate::ci::CiProof;
+use crate::down::Program;
+use crate::evidence::Evidence;
+use crate::flags::{FlagName, FlagWas};
+use crate::protocol::{Flip, Held, HostState, Instance, InstanceState};
 use crate::release::{EnvironmentName, HostName, Release, ServiceName};
 
 /// What one host was seen to have before the plan was made.
@@ -17,18 +21,40 @@ pub struct HostFacts {
 
 impl HostFacts {
     /// The releases that serve on the host: those of its instances, but for the ones that only finish their
-    /// last requests; what it would boot when nothing runs. More than one after a flip that was cut off.
+    /// last requests; what it would boot when nothing runs, or what is held. More than one after a flip that was cut off.
     pub fn live(&self) -> Vec<&Release> {
         let mut live: Vec<&Release> = Vec::new();
-        for instance in &self.state.instances {
-            if instance.state != InstanceState::Draining && !live.contains(&&instance.release) {
+        for instance in self.serving() {
+            if !live.contains(&&instance.release) {
                 live.push(&instance.release);
             }
         }
         if live.is_empty() {
-            live.extend(&self.state.current);
+            live.extend(match &self.state.held {
+                Some(held) => &held.release,
+                None => &self.state.current,
+            });
         }
         live
+    }
+
+    /// The hold that keeps every release from serving here; none while one serves, whatever the host has on record:
+    /// a hold that was cut off half way is recorded before anything is stopped.
+    pub fn held(&self) -> Option<&Held> {
+        self.state.held.as_ref().filter(|_| self.serving().next().is_none())
+    }
+
+    /// The instances of releases that do more than to finish their last requests.
+    fn serving(&self) -> impl Iterator<Item = &Instance> {
+        self.state
+            .instances
+            .iter()
+            .filter(|instance| instance.state != InstanceState::Draining && !instance.release.is_hold())
+    }
+
+    /// Whether anything of a release is ready here, so that taking it away costs capacity.
+    fn has_capacity(&self) -> bool {
+        self.serving().any(|instance| instance.state == InstanceState::Ready)
     }
 
     /// What the host serves: the release of its instances if they agree, else what it would boot.
@@ -53,14 +79,26 @@ pub struct DeployFacts {
     pub environment: EnvironmentName,
     /// The release to bring out.
     pub release: Release,
-    /// The hosts, in the order to flip them.
+    /// The hosts that answered, in the order to flip them.
     pub hosts: Vec<HostFacts>,
+    /// The hosts that did not, and that the operator goes on without.
+    pub missing: Vec<MissingHost>,
+    /// How many hosts are flipped at the same time.
+    pub size: WaveSize,
     /// Whether the service has a command that applies its migrations.
     pub migrates: bool,
     /// Whether a smoke command is configured.
     pub smokes: bool,
     /// Releases to keep on the hosts besides what runs.
     pub keep: Vec<Release>,
+    /// Set where the user's own command brings releases to the hosts.
+    pub command: Option<CommandFacts>,
+    /// Whether anything is known only while it is brought out: flags, CI.
+    pub records: bool,
+    /// Whether the release's own file of flags is put where the service reads it.
+    pub installs_flags: bool,
+    /// The bad release that this one is a hotfix of, where its migrations are fenced.
+    pub unfences: Option<Release>,
 }
 
 /// What a rollback's plan is made from.
@@ -76,12 +114,34 @@ pub struct RollbackFacts {
     pub target: Release,
     /// Why.
     pub reason: String,
-    /// The hosts, in the order to flip them.
+    /// The hosts that answered, in the order to flip them.
     pub hosts: Vec<HostFacts>,
+    /// The hosts that did not: the rollback goes on without them and names them.
+    pub missing: Vec<MissingHost>,
+    /// The hosts that serve the target, and nothing else, already: they are proved and not flipped.
+    pub on_target: Vec<HostName>,
+    /// How many hosts are flipped at the same time.
+    pub size: WaveSize,
     /// In which order to stop and start: from the failure mode.
     pub flip: Flip,
+    /// Nobody knows whether the target runs on the schema: one host tries it before the others.
+    pub one_host_first: bool,
     /// Whether a smoke command is configured.
     pub smokes: bool,
+    /// Set where the user's own command brings releases to the hosts.
+    pub command: Option<CommandFacts>,
+    /// The migrations to take down first, newest first; empty where the schema is left alone.
+    pub downs: Vec<Program>,
+    /// The hosts that the operator leaves out and says to be off: nothing there writes to the database.
+    pub left_out: BTreeSet<HostName>,
+    /// What `Retry-After` says while the service is held for them, in seconds.
+    pub retry_after_s: u32,
+    /// The flags to turn off.
+    pub flags_off: Vec<FlagWas>,
+    /// The flags that somebody turned on and that are left as they are.
+    pub flags_left: Vec<FlagName>,
+    /// The commit of the target and what is known of its CI; none when no CI is configured.
+    pub ci: Option<(Evidence<String>, Evidence<CiProof>)>,
 }
 
 /// Why no plan was made.
@@ -93,7 +153,17 @@ pub enum PlanError {
         /// The environment.
         environment: EnvironmentName,
     },
-    /// A host does not have the target, and a rollback brings nothing over.
+    /// Too few hosts serve to take one more away.
+    #[error("{serving} of {all} hosts serve, and `capacity_min` wants {needed} to go on serving")]
+    NoCapacity {
+        /// The hosts that serve.
+        serving: usize,
+        /// All hosts of the environment.
+        all: usize,
+        /// How many must go on serving.
+        needed: usize,
+    },
+    /// No host has the target, and a rollback brings nothing over.
     #[error("{target} is not on {}", .hosts.join(", "))]
     TargetNotStored {
         /// The target.
@@ -111,6 +181,26 @@ pub enum PlanError {
         /// Why it was put there.
         reason: String,
     },
+    /// Every host that serves is held already.
+    #[error("every host is held already")]
+    AlreadyHeld,
+    /// No host serves anything.
+    #[error("no host serves a release, so there is nothing to hold")]
+    NothingToHold,
+    /// No host is held.
+    #[error("no host is held")]
+    NotHeld,
+    /// The schema is to change, and a host that is not there may still write to it.
+    #[error("no migration is taken down while {} may still run the release", .hosts.join(", "))]
+    DownNeedsEveryHost {
+        /// The hosts that are away.
+        hosts: Vec<String>,
+    },
+    /// The schema is to change, and nothing here can stop the service meanwhile.
+    #[error(
+        "no migration is taken down in this run: the user's own deploy command starts and stops the service"
+    )]
+    DownWithCommand,
     /// The release to take back is the target.
     #[error("{target} is what serves now")]
     SameRelease {
@@ -119,59 +209,131 @@ pub enum PlanError {
     },
 }
 
+/// What is known of the user's own deploy command.
+#[derive(Debug, Clone)]
+pub struct CommandFacts {
+    /// What will be run, a line a command.
+    pub lines: Vec<String>,
+    /// What the command brings out when a deploy goes back: what serves everywhere now, if its tag is known.
+    pub from: Option<Release>,
+}
+
 /// The plan of a deploy: stage everywhere, migrate once, flip host by host with proof, smoke, tidy up.
 pub fn deploy(facts: &DeployFacts) -> Result<Plan, PlanError> {
     let DeployFacts { release, hosts, .. } = facts;
     check_hosts(&facts.environment, release, hosts)?;
-    let mut steps = Vec::new();
-    for host in hosts.iter().filter(|host| !host.has(release)) {
-        steps.push(Step::Stage { host: host.host.clone(), release: release.clone() });
+    let from = serves_everywhere(hosts);
+    let record = |moment| Step::Record { release: release.clone(), replaces: from.clone(), moment };
+    let mut waves = Vec::new();
+    waves.extend(facts.records.then(|| Wave::alone(record(Moment::Before))));
+    if let Some(command) = &facts.command {
+        waves.extend(command_waves(command, hosts, release));
+        waves.extend(facts.smokes.then(|| Wave::alone(Step::Smoke { release: release.clone() })));
+        waves.extend(facts.records.then(|| Wave::alone(record(Moment::After))));
+        return Ok(deploy_of(facts, waves));
+    }
+    spare_capacity(facts)?;
+    let stage = hosts.iter().filter(|host| !host.has(release));
+    let stage = stage.map(|host| Step::Stage { host: host.host.clone(), release: release.clone() });
+    waves.extend(Wave::of(stage.collect()));
+    if let Some(release) = &facts.unfences {
+        waves.push(Wave::alone(Step::LiftFences { release: release.clone() }));
     }
     if facts.migrates {
-        steps.push(Step::MigrateUp { release: release.clone() });
+        waves.push(Wave::alone(Step::MigrateUp { release: release.clone() }));
     }
-    flip_each(&mut steps, hosts, release, Flip::Overlap);
+    let all = hosts.len() + facts.missing.len();
+    let flipped = sized(hosts, hosts.iter().collect(), all, facts.size);
+    waves.extend(flip_waves(flipped, release, Flip::Overlap, None));
+    if facts.installs_flags {
+        let (release, replaces) = (release.clone(), from.clone());
+        waves.push(Wave::alone(Step::InstallFlags { release, replaces }));
+    }
     if facts.smokes {
-        steps.push(Step::Smoke { release: release.clone() });
+        waves.push(Wave::alone(Step::Smoke { release: release.clone() }));
     }
-    for host in hosts {
-        steps.push(Step::Prune { host: host.host.clone(), keep: facts.keep.clone() });
-    }
-    Ok(Plan {
+    waves.extend(facts.records.then(|| Wave::alone(record(Moment::After))));
+    let prune = |host: &HostFacts| Step::Prune { host: host.host.clone(), keep: facts.keep.clone() };
+    waves.extend(Wave::of(hosts.iter().map(prune).collect()));
+    Ok(deploy_of(facts, waves))
+}
+
+fn deploy_of(facts: &DeployFacts, waves: Vec<Wave>) -> Plan {
+    Plan {
         kind: RunKind::Deploy,
         service: facts.service.clone(),
         environment: facts.environment.clone(),
-        from: serves_everywhere(hosts),
-        to: release.clone(),
+        from: serves_everywhere(&facts.hosts),
+        to: facts.release.clone(),
         reason: String::new(),
-        steps,
-    })
+        waves,
+        without: facts.missing.clone(),
+    }
+}
+
+/// The command for all hosts at once, then the proof of each. Its migrations are its own.
+fn command_waves(command: &CommandFacts, hosts: &[HostFacts], to: &Release) -> Vec<Wave> {
+    let serving = hosts.iter().flat_map(HostFacts::serving);
+    let others = serving.filter(|instance| instance.release.digest != to.digest && instance.pid != 0);
+    let run = Step::Command {
+        release: to.clone(),
+        from: command.from.clone(),
+        lines: command.lines.clone(),
+        replaces: others.map(|instance| instance.invocation.clone()).collect(),
+    };
+    let prove = hosts.iter().map(|host| Step::Prove { host: host.host.clone(), release: to.clone() });
+    [Some(Wave::alone(run)), Wave::of(prove.collect())].into_iter().flatten().collect()
 }
 
 /// The plan of a rollback that leaves the schema alone: quarantine the bad release, flip every host with
 /// proof, smoke. Nothing is brought over: the target was put there when it was deployed.
 pub fn rollback(facts: &RollbackFacts) -> Result<Plan, PlanError> {
-    let RollbackFacts { target, bad, hosts, .. } = facts;
+    let RollbackFacts { target, bad, .. } = facts;
+    // The command brings the target over itself.
+    let (hosts, lacking): (Vec<HostFacts>, Vec<HostFacts>) =
+        facts.hosts.iter().cloned().partition(|host| facts.command.is_some() || host.has(target));
+    let lacking = lacking.into_iter().map(|host| host.host);
+    if hosts.is_empty() && lacking.len() > 0 {
+        let hosts = lacking.map(|host| host.to_string()).collect();
+        return Err(PlanError::TargetNotStored { target: target.clone(), hosts });
+    }
+    // One host that cannot go back is no reason to leave the others on the bad release.
+    let lacking = lacking.map(|host| MissingHost { host, why: format!("it does not have {target}") });
+    let without: Vec<MissingHost> = facts.missing.iter().cloned().chain(lacking).collect();
+    let hosts = hosts.as_slice();
     check_hosts(&facts.environment, target, hosts)?;
     if bad.as_ref().is_some_and(|bad| bad.digest == target.digest) {
         return Err(PlanError::SameRelease { target: target.clone() });
     }
-    let lacking: Vec<String> =
-        hosts.iter().filter(|host| !host.has(target)).map(|host| host.host.to_string()).collect();
-    if !lacking.is_empty() {
-        return Err(PlanError::TargetNotStored { target: target.clone(), hosts: lacking });
+    let mut waves = containment(facts, hosts, &without)?;
+    let marks = hosts.iter().flat_map(|host| bad.iter().map(move |bad| (host, bad)));
+    let marks = marks.map(|(host, bad)| Step::Quarantine {
+        host: host.host.clone(),
+        release: bad.clone(),
+        reason: facts.reason.clone(),
+    });
+    waves.extend(Wave::of(marks.collect()));
+    if let Some(release) = bad {
+        let down = |program: &Program| Step::StepDown {
+            release: release.clone(),
+            program: Box::new(program.clone()),
+        };
+        waves.extend(facts.downs.iter().map(|program| Wave::alone(down(program))));
     }
-    let mut steps = Vec::new();
-    for (host, bad) in hosts.iter().flat_map(|host| bad.iter().map(move |bad| (host, bad))) {
-        steps.push(Step::Quarantine {
-            host: host.host.clone(),
-            release: bad.clone(),
-            reason: facts.reason.clone(),
-        });
+    match &facts.command {
+        Some(command) => waves.extend(command_waves(command, hosts, target)),
+        None => waves.extend(native_waves(facts, hosts, hosts.len() + without.len())),
     }
-    flip_each(&mut steps, hosts, target, facts.flip);
+    if !(facts.flags_off.is_empty() && facts.flags_left.is_empty()) {
+        let (flags, left) = (facts.flags_off.clone(), facts.flags_left.clone());
+        waves.push(Wave::alone(Step::TurnOffFlags { flags, left }));
+    }
     if facts.smokes {
-        steps.push(Step::Smoke { release: target.clone() });
+        waves.push(Wave::alone(Step::Smoke { release: target.clone() }));
+    }
+    if let Some((commit, known)) = &facts.ci {
+        let (commit, known) = (commit.clone(), known.clone());
+        waves.push(Wave::alone(Step::ConfirmCi { release: target.clone(), commit, known }));
     }
     Ok(Plan {
         kind: RunKind::Rollback,
@@ -180,8 +342,61 @@ pub fn rollback(facts: &RollbackFacts) -> Result<Plan, PlanError> {
         from: bad.clone(),
         to: target.clone(),
         reason: facts.reason.clone(),
-        steps,
+        waves,
+        without,
     })
+}
+
+/// Holds every host that serves, before the schema changes under it. First of all, so that going all the way back
+/// lets a release serve only after its quarantine is lifted.
+fn containment(
+    facts: &RollbackFacts,
+    hosts: &[HostFacts],
+    without: &[MissingHost],
+) -> Result<Vec<Wave>, PlanError> {
+    if facts.downs.is_empty() {
+        return Ok(Vec::new());
+    }
+    if facts.command.is_some() {
+        return Err(PlanError::DownWithCommand);
+    }
+    let may_write = without.iter().filter(|missing| !facts.left_out.contains(&missing.host));
+    let away: Vec<String> = may_write.map(|missing| missing.host.to_string()).collect();
+    if !away.is_empty() {
+        return Err(PlanError::DownNeedsEveryHost { hosts: away });
+    }
+    let serving = hosts.iter().filter(|host| host.held().is_none());
+    let hold = serving.map(|host| Step::Hold {
+        host: host.host.clone(),
+        from: host.serves().cloned(),
+        retry_after_s: facts.retry_after_s,
+    });
+    Ok(Wave::of(hold.collect()).into_iter().collect())
+}
+
+/// Flips with proof, and the proof of hosts that are there already.
+fn native_waves(facts: &RollbackFacts, hosts: &[HostFacts], all: usize) -> Vec<Wave> {
+    let target = &facts.target;
+    // Everything is held while the schema changes: whatever serves then was held by this run.
+    let held = (!facts.downs.is_empty()).then_some(facts.retry_after_s);
+    let mut flipped: Vec<&HostFacts> =
+        hosts.iter().filter(|host| !facts.on_target.contains(&host.host)).collect();
+    // What does harm is stopped everywhere before anybody waits for the proof of one host.
+    let harms = facts.flip == Flip::StopFirst && flipped.iter().any(|host| host.held().is_none());
+    let flipped = match held {
+        // Nothing serves: there is no capacity to spare, and every moment counts.
+        Some(_) => vec![flipped],
+        None if facts.one_host_first && !harms && flipped.len() > 1 => {
+            let rest = flipped.split_off(1);
+            [vec![flipped], sized(hosts, rest, all, facts.size)].concat()
+        }
+        None => sized(hosts, flipped, all, facts.size),
+    };
+    let mut waves = flip_waves(flipped, target, facts.flip, held);
+    let prove = hosts.iter().filter(|host| facts.on_target.contains(&host.host));
+    let prove = prove.map(|host| Step::Prove { host: host.host.clone(), release: target.clone() });
+    waves.extend(Wave::of(prove.collect()));
+    waves
 }
 
 fn check_hosts(
@@ -204,34 +419,81 @@ fn check_hosts(
     Ok(())
 }
 
-fn flip_each(steps: &mut Vec<Step>, hosts: &[HostFacts], to: &Release, flip: Flip) {
-    for host in hosts {
-        steps.push(Step::Flip {
+/// Refuses a deploy that would take a host away from a fleet that has lost too many already.
+fn spare_capacity(facts: &DeployFacts) -> Result<(), PlanError> {
+    let all = facts.hosts.len() + facts.missing.len();
+    let serving = facts.hosts.iter().filter(|host| host.has_capacity()).count();
+    let needed = facts.size.capacity_min.at_least(all);
+    // A healthy fleet goes one at a time at worst; onto an empty one a first release may come.
+    if serving > 0 && serving < all && serving <= needed {
+        return Err(PlanError::NoCapacity { serving, all, needed });
+    }
+    Ok(())
+}
+
+/// Those of the hosts that are flipped, in waves that leave the environment its capacity.
+fn sized<'a>(
+    hosts: &[HostFacts],
+    flipped: Vec<&'a HostFacts>,
+    all: usize,
+    size: WaveSize,
+) -> Vec<Vec<&'a HostFacts>> {
+    let serving = hosts.iter().filter(|host| host.has_capacity()).count();
+    size.waves(flipped.into_iter().map(|host| (host, host.has_capacity())).collect(), all, serving)
+}
+
+/// Flip and proof of every host, wave by wave.
+fn flip_waves(waves: Vec<Vec<&HostFacts>>, to: &Release, flip: Flip, held_by_run: Option<u32>) -> Vec<Wave> {
+    let steps = |host: &HostFacts| {
+        let held = host.held().map(|held| held.retry_after_s).or(held_by_run);
+        let flip = Step::Flip {
             host: host.host.clone(),
             from: host.serves().cloned(),
             to: to.clone(),
-            flip,
-        });
-        steps.push(Step::Prove { host: host.host.clone(), release: to.clone() });
-    }
+            // What is held does no harm any more.
+            flip: if held.is_some() { Flip::Overlap } else { flip },
+            held_retry_after_s: held,
+        };
+        [flip, Step::Prove { host: host.host.clone(), release: to.clone() }]
+    };
+    waves.into_iter().map(|wave| Wave { steps: wave.into_iter().flat_map(steps).collect() }).collect()
 }
 
-/// The one release that all hosts serve, if they agree.
+/// The one release that all hosts serve, if they agree. A host that serves nothing yet has no say.
 fn serves_everywhere(hosts: &[HostFacts]) -> Option<Release> {
-    let served: BTreeSet<_> = hosts.iter().map(|host| host.serves().map(|release| release.digest)).collect();
-    if served.len() == 1 { hosts.first().and_then(HostFacts::serves).cloned() } else { None }
+    let mut serve = hosts.iter().filter_map(HostFacts::serves);
+    let first = serve.next()?;
+    serve.all(|release| release.digest == first.digest).then(|| first.clone())
 }
 
 impl Plan {
     /// What the failure of the step at `index` means for this run.
     pub fn on_failure(&self, index: usize) -> OnFailure {
-        match (self.kind, self.steps.get(index)) {
-            (_, Some(Step::Prune { .. })) => OnFailure::Note,
+        match (self.kind, self.step(index)) {
+            // What is not recorded is not known later, and that is said then. CI that is not green is an incident
+            // of its own: it takes nothing back.
+            (_, Some(Step::Prune { .. } | Step::Record { .. } | Step::ConfirmCi { .. })) => OnFailure::Note,
             (RunKind::Deploy, _) => OnFailure::GoBack,
+            // Nothing may write while the schema changes, and the target must not start on one that did not.
+            (RunKind::Rollback, Some(Step::StepDown { .. } | Step::Hold { .. })) => OnFailure::Halt,
             // A rollback is never itself rolled back onto the bad release: it goes on and names what failed.
             // A mark that could not be written must not keep the bad code running.
-            (RunKind::Rollback, Some(Step::Quarantine { .. } | Step::Smoke { .. })) => OnFailure::GoOn,
-            (RunKind::Rollback, _) => OnFailure::PassOver,
+            // A deploy command that failed may have reached some hosts: each is looked at.
+            // A flag that stayed on is owed to people, who are told; the code is back all the same.
+            (
+                RunKind::Rollback,
+                Some(
+                    Step::Quarantine { .. }
+                    | Step::Command { .. }
+                    | Step::Smoke { .. }
+                    | Step::TurnOffFlags { .. },
+                ),
+            )
+            | (RunKind::Flags, _) => OnFailure::GoOn,
+            // A host that could not be held, or does not come up again, must not keep the others from it.
+            (RunKind::Adopt | RunKind::Rollback | RunKind::Hold | RunKind::ReleaseHold, _) => {
+                OnFailure::PassOver
+            }
         }
     }
 }

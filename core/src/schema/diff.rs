@@ -16,7 +16,7 @@ pub fn diff(old: &Catalog, new: &Catalog) -> Vec<Change> {
     let renamed = pair_renames(&removed, &added, old, new);
     let mut changes = Vec::new();
     for was in &removed {
-        if !renamed.iter().any(|(from, _)| Arc::ptr_eq(from, was)) && !goes_with_parent(was, new) {
+        if !renamed.iter().any(|(from, _)| Arc::ptr_eq(from, was)) && !goes_with_parent(was, new, &renamed) {
             changes.push(change(What::Removed { was: Arc::clone(was) }, was));
         }
     }
@@ -30,7 +30,7 @@ pub fn diff(old: &Catalog, new: &Catalog) -> Vec<Change> {
         if renamed.iter().any(|(_, to)| Arc::ptr_eq(to, now)) {
             continue;
         }
-        let comes_with_parent = goes_with_parent(now, old);
+        let comes_with_parent = goes_with_parent(now, old, &renamed);
         if !comes_with_parent || matches!(now.kind, Kind::Trigger | Kind::Policy) {
             changes.push(change(What::Added { now: Arc::clone(now) }, now));
         }
@@ -113,12 +113,14 @@ fn comparable(object: &Object) -> Option<String> {
         .flatten()
 }
 
-/// Does the thing that `part` belongs to not exist in the other reading? Then it says it all.
-fn goes_with_parent(part: &Object, other: &Catalog) -> bool {
-    if !part.kind.is_part() {
+/// Does the thing that `part` belongs to not exist in the other reading, under this name or another? Then it says
+/// it all.
+fn goes_with_parent(part: &Object, other: &Catalog, renamed: &Pairs) -> bool {
+    let parent = part.name.parent();
+    let is_parent = |object: &Object| !object.kind.is_part() && object.name == parent;
+    if !part.kind.is_part() || renamed.iter().any(|(was, now)| is_parent(was) || is_parent(now)) {
         return false;
     }
-    let parent = part.name.parent();
     match part.kind {
         Kind::DomainConstraint => other.get(Kind::Domain, &parent).is_none(),
         _ => other.relation(&part.name).is_none(),

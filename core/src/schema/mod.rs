@@ -7,6 +7,7 @@
 //! version table of the migration tool.
 
 mod change;
+mod delta;
 mod diff;
 mod object;
 
@@ -14,11 +15,14 @@ mod object;
 mod tests;
 
 pub use change::{Change, What};
+pub use delta::{delta, touched};
 pub use diff::diff;
 pub use object::{Address, Fact, Kind, Name, Object};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What identifies an object across two readings: its kind and its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,8 +31,9 @@ pub struct Key {
     pub name: Name,
 }
 
-/// One reading of a catalog. Cloning shares the objects, so a reading per migration step costs little.
-#[derive(Debug, Clone, Default)]
+/// One reading of a catalog. Cloning shares the objects, so a reading per migration step costs little. Written down,
+/// it is the list of its objects without their addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Catalog {
     objects: BTreeMap<Arc<Key>, Arc<Object>>,
 }
@@ -84,6 +89,18 @@ impl Catalog {
         Self { objects: objects.map(|(key, object)| (Arc::clone(key), Arc::clone(object))).collect() }
     }
 
+    /// As if read from another database: nothing in it is the same object as one of another reading, so that a
+    /// number that two databases happen to share is not taken for a rename.
+    #[must_use]
+    pub fn without_addresses(&self) -> Self {
+        self.objects().map(|object| Object { address: Address::default(), ..(**object).clone() }).collect()
+    }
+
+    /// The object at an address, if it is still there, under whatever name.
+    pub fn at(&self, kind: Kind, address: Address) -> Option<&Arc<Object>> {
+        self.objects.values().find(|object| object.kind == kind && object.address == address)
+    }
+
     pub fn objects(&self) -> impl Iterator<Item = &Arc<Object>> {
         self.objects.values()
     }
@@ -98,6 +115,18 @@ impl Catalog {
 
     pub(crate) fn entries(&self) -> &BTreeMap<Arc<Key>, Arc<Object>> {
         &self.objects
+    }
+}
+
+impl Serialize for Catalog {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.objects.values().map(|object| &**object))
+    }
+}
+
+impl<'de> Deserialize<'de> for Catalog {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Vec::<Object>::deserialize(deserializer)?.into_iter().collect())
     }
 }
 

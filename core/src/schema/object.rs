@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The kinds of objects that are told apart. Everything PostgreSQL has beyond these is `Other`, with its own
 /// description as name, so nothing that changes goes unseen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     Schema,
@@ -102,10 +102,11 @@ impl Address {
 
 /// How an object is called: `schema.object`, or `schema.object.part` for what belongs to a relation. Objects
 /// outside any schema have an empty `schema`. A function's `object` carries its argument types.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Name {
     pub schema: String,
     pub object: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<String>,
 }
 
@@ -144,7 +145,7 @@ impl fmt::Display for Name {
 }
 
 /// What is known about an object. A fact that does not apply or has its default value is absent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fact {
     /// A column's type with its modifier; a sequence's type; a function's return type.
@@ -224,17 +225,27 @@ impl Fact {
     }
 }
 
-/// One object with its facts.
-#[derive(Debug, Clone)]
+/// One object with its facts. Two are equal wherever they sit.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Object {
     pub kind: Kind,
     pub name: Name,
+    #[serde(skip)]
     pub address: Address,
     pub facts: BTreeMap<Fact, String>,
     /// A column's place in its table: ascending, gaps allowed, 0 for everything else. Only the relative order
     /// of columns present in both readings is compared.
     pub position: i32,
 }
+
+impl PartialEq for Object {
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind, &self.name, &self.facts, self.position)
+            == (other.kind, &other.name, &other.facts, other.position)
+    }
+}
+
+impl Eq for Object {}
 
 impl Object {
     pub fn new(kind: Kind, name: Name, address: Address) -> Self {

@@ -43,6 +43,13 @@ fn a_renamed_table_takes_its_columns_along() {
 }
 
 #[test]
+fn what_comes_and_goes_inside_a_renamed_table_is_listed() {
+    let old: Catalog = [table("t", 1), column("t", 1, 1, "a"), column("t", 1, 2, "b")].into_iter().collect();
+    let new: Catalog = [table("u", 1), column("u", 1, 1, "a"), column("u", 1, 3, "c")].into_iter().collect();
+    assert_eq!(said(&old, &new), ["renames table t to u", "removes column t.b", "adds column u.c text"]);
+}
+
+#[test]
 fn a_rename_away_and_a_new_object_of_the_old_name_is_no_loss_of_the_name() {
     let old: Catalog = [table("t", 1)].into_iter().collect();
     let new: Catalog = [table("t", 2), table("t_old", 1)].into_iter().collect();

@@ -172,6 +172,8 @@ pub struct StatementFacts {
     pub opaque_execute: Vec<Opaque>,
     pub transaction_control: Option<Control>,
     pub concurrently: bool,
+    /// Says with which number a sequence goes on: `RESTART`, `setval()`.
+    pub sets_sequence: bool,
     pub cannot_run_in_transaction: Option<NoTransaction>,
     /// Rows of data follow the statement.
     pub copy_stdin_data: bool,
@@ -270,6 +272,7 @@ pub fn facts(script: &str) -> Facts {
             facts.dml = tree.dml;
             facts.opaque_execute = tree.opaque;
             facts.calls = tree.calls;
+            facts.sets_sequence |= facts.calls.iter().any(|call| call.name == "setval");
             if tree.commits && facts.transaction_control.is_none() {
                 facts.transaction_control = Some(Control::InBlock);
             }

@@ -87,3 +87,48 @@ fn kind_of(kind: TokenKind, text: &str) -> (Kind, bool) {
         _ => (Kind::Operator, true),
     }
 }
+
+/// What other modules of this crate need to know of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LexemeKind {
+    Word,
+    Number,
+    Param,
+    Colon,
+    Comma,
+    OpenParen,
+    OpenBracket,
+    CloseBracket,
+    /// Any operator.
+    Sign,
+    Other,
+}
+
+/// A token that is neither white space nor a comment: bytes of the text, and what it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lexeme {
+    pub kind: LexemeKind,
+    pub start: usize,
+    pub end: usize,
+}
+
+/// The tokens of a text, without white space and comments.
+pub(crate) fn lexemes(text: &str) -> Vec<Lexeme> {
+    let lexeme = |token: Token| Lexeme {
+        kind: match token.kind {
+            Kind::Word => LexemeKind::Word,
+            Kind::Number => LexemeKind::Number,
+            Kind::Param => LexemeKind::Param,
+            Kind::Colon => LexemeKind::Colon,
+            Kind::Comma => LexemeKind::Comma,
+            Kind::OpenParen => LexemeKind::OpenParen,
+            Kind::OpenBracket => LexemeKind::OpenBracket,
+            Kind::CloseBracket => LexemeKind::CloseBracket,
+            Kind::Operator => LexemeKind::Sign,
+            _ => LexemeKind::Other,
+        },
+        start: token.start,
+        end: token.end,
+    };
+    tokens(text, 0).filter(|token| token.counts()).map(lexeme).collect()
+}

@@ -114,10 +114,15 @@ pub enum LockRule {
 pub enum BootRule {
     /// It refuses if the database has a version it does not know, or an up file that reads otherwise.
     RefusesUnknownOrChanged { unless: &'static str },
+    /// It refuses if the database has a version it does not know, whatever its files read.
+    RefusesUnknown,
     /// It refuses if it has no file for the newest applied version.
     RefusesUnknownNewest,
     /// It starts, except when it has a file that is older than the newest applied version and not applied.
     StartsUnlessOlderUnapplied,
+    /// It takes versions that are newer than all its files, and refuses older ones that it does not know, files
+    /// that are older than the newest applied version and not applied, and files that read otherwise.
+    StartsUnlessGapOrChanged,
     /// It starts and says nothing.
     Starts,
     /// Nothing runs by itself.

@@ -18,6 +18,7 @@ mod file;
 mod golang_migrate;
 mod goose;
 mod lock;
+mod migrator;
 mod note;
 mod plain;
 mod sqlx;
@@ -36,6 +37,7 @@ pub use detect::{Candidate, Detection, detect, detect_in};
 pub use error::ReadError;
 pub use file::{FILE_BYTES_MAX, FILES_MAX, MigrationFile, too_long};
 pub use lock::{LockScope, lock_key};
+pub use migrator::{Migrator, UnknownMigrator};
 pub use note::{Note, NoteKind};
 
 use crate::release::Digest;

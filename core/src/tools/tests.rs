@@ -351,8 +351,12 @@ fn boot_rules() {
             .collect();
         read(tool, of.iter().map(|(path, text)| file(path, text)).collect()).expect("right")
     };
+    let by = |migrator: Migrator, old: &[&str], new: &[&str]| {
+        let tool = if let Migrator::Read(tool) = migrator { tool } else { Tool::Plain };
+        boots(migrator, &set(tool, old), &set(tool, new))
+    };
     let refuses = |tool, old: &[&str], new: &[&str]| {
-        matches!(boots(&set(tool, old), &set(tool, new)), Boots::Refuses { .. })
+        matches!(by(Migrator::Read(tool), old, new), Boots::Refuses { .. })
     };
     assert!(refuses(Tool::Sqlx, &["1_a"], &["1_a", "2_b"]));
     assert!(!refuses(Tool::Sqlx, &["1_a"], &["1_a"]));
@@ -363,8 +367,37 @@ fn boot_rules() {
     assert!(!refuses(Tool::Diesel, &["1_a"], &["1_a", "2_b"]));
     assert!(!refuses(Tool::Dbmate, &["1_a"], &["1_a", "2_b"]));
     assert_eq!(
-        boots(&set(Tool::Dbmate, &["1_a", "3_c"]), &set(Tool::Dbmate, &["1_a", "2_b"])),
+        by(Migrator::Read(Tool::Dbmate), &["1_a", "3_c"], &["1_a", "2_b"]),
         Boots::Starts { then_runs: vec!["3_c".to_owned()] }
+    );
+    // The old release has 1 and the database has 2 as well, as it is after most deploys.
+    let on_newer = |name: &str| by(name.parse().expect("known"), &["1_a"], &["1_a", "2_b"]);
+    for name in ["sqlx", "refinery", "sea-orm-migration", "golang-migrate", "alembic", "sql-migrate", "knex"]
+    {
+        assert!(matches!(on_newer(name), Boots::Refuses { why } if why.starts_with(name)), "{name} starts");
+    }
+    for name in [
+        "diesel",
+        "goose",
+        "dbmate",
+        "flyway",
+        "liquibase",
+        "rails",
+        "django",
+        "prisma",
+        "atlas",
+        "node-pg-migrate",
+    ] {
+        assert_eq!(on_newer(name), Boots::Starts { then_runs: Vec::new() }, "{name}");
+    }
+    assert_eq!(on_newer("plain"), Boots::NoMigrator);
+    // A gap: the database has what lies between two files of the old release.
+    let flyway = |old: &[&str], new: &[&str]| by("flyway".parse().expect("known"), old, new);
+    assert!(matches!(flyway(&["1_a", "3_c"], &["1_a", "2_b", "3_c"]), Boots::Refuses { .. }));
+    assert!(matches!(flyway(&["1_a", "2_b"], &["1_a", "3_c"]), Boots::Refuses { .. }));
+    assert_eq!(
+        "rail".parse::<Migrator>().map_err(|error| error.to_string().contains("known are sqlx, ")),
+        Err(true)
     );
 }
 

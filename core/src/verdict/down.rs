@@ -1,9 +1,11 @@
 //! The class of a down migration: what was left when it had been run after its up.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::UpClass;
-use crate::schema::{Catalog, Change, Kind, What, diff};
+use crate::schema::{Catalog, Change, Kind, Object, What, diff};
 
 /// Does the down take its up back?
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -133,40 +135,48 @@ pub struct Destroyed {
 }
 
 impl Destroyed {
-    /// Tables and columns of `before` that are not the same ones in `after`: gone, or made anew under the
-    /// same name. Views hold no rows and do not count; a renamed table keeps its rows.
+    /// The names of what [`destroyed`] finds.
     pub fn between(before: &Catalog, after: &Catalog) -> Self {
-        let mut destroyed = Self::default();
-        for change in diff(before, after) {
-            match (&change.what, change.kind) {
-                (What::Removed { was }, Kind::Table) => destroyed.tables.push(was.name.to_string()),
-                (What::Removed { was }, Kind::Column) if before.has_table(&was.name.parent()) => {
-                    destroyed.columns.push(was.name.to_string());
-                }
-                _ => {}
-            }
+        let mut names = Self::default();
+        for was in destroyed(before, after) {
+            let list = if was.kind == Kind::Table { &mut names.tables } else { &mut names.columns };
+            list.push(was.name.to_string());
         }
-        for was in before.objects() {
-            let Some(now) = after.get(was.kind, &was.name).filter(|now| now.address != was.address) else {
-                continue;
-            };
-            match was.kind {
-                Kind::Table => destroyed.tables.push(was.name.to_string()),
-                // Made anew inside a table that stayed; a table made anew says it for its columns.
-                Kind::Column
-                    if was.address.same_unit(now.address) && before.has_table(&was.name.parent()) =>
-                {
-                    destroyed.columns.push(was.name.to_string());
-                }
-                _ => {}
-            }
-        }
-        destroyed.tables.sort();
-        destroyed.columns.sort();
-        destroyed
+        names.tables.sort();
+        names.columns.sort();
+        names
     }
 
     pub fn is_empty(&self) -> bool {
         self.tables.is_empty() && self.columns.is_empty()
     }
+}
+
+/// Tables and columns of `before` that are not the same ones in `after`: gone, or made anew under the same name.
+/// Views hold no rows and do not count; a renamed table keeps its rows.
+pub fn destroyed(before: &Catalog, after: &Catalog) -> Vec<Arc<Object>> {
+    let mut found = Vec::new();
+    for change in diff(before, after) {
+        match (&change.what, change.kind) {
+            (What::Removed { was }, Kind::Table) => found.push(Arc::clone(was)),
+            (What::Removed { was }, Kind::Column) if before.has_table(&was.name.parent()) => {
+                found.push(Arc::clone(was));
+            }
+            _ => {}
+        }
+    }
+    for was in before.objects() {
+        let Some(now) = after.get(was.kind, &was.name).filter(|now| now.address != was.address) else {
+            continue;
+        };
+        match was.kind {
+            Kind::Table => found.push(Arc::clone(was)),
+            // Made anew inside a table that stayed; a table made anew says it for its columns.
+            Kind::Column if was.address.same_unit(now.address) && before.has_table(&was.name.parent()) => {
+                found.push(Arc::clone(was));
+            }
+            _ => {}
+        }
+    }
+    found
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::TableLock;
 use crate::schema::Catalog;
 
 /// One step: its up, then its down, then its up again.
@@ -16,6 +17,8 @@ pub struct StepRun {
     pub remarks: Vec<String>,
     /// Time for all of it, readings included.
     pub took_ms: u64,
+    /// Locks of the up on tables that were there before; none unless they were asked for.
+    pub locks: Vec<TableLock>,
 }
 
 #[derive(Debug, Clone)]

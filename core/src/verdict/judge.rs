@@ -1,17 +1,19 @@
 //! From what was seen to what is said: classes by definition, the verdict by rules.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use super::execution::{RunFailure, StepRun};
 use super::report::{Destroys, DownReport, Reup, StepReport, UpReport};
 use super::rules::{self, Subject};
-use super::{Destroyed, DownClass, Leftover, UpClass, up_class};
+use super::{Destroyed, DownClass, Leftover, UpClass, Uses, up_class};
 use crate::schema::diff;
 use crate::sql::{Control, Dml, DmlKind, Facts, NoTransaction};
 use crate::tools::{Down, Migration, NoteKind, Script, Wrap};
 
 /// Does the release before a migration run on the schema after it?
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     Compatible,
@@ -30,7 +32,7 @@ impl Verdict {
 }
 
 /// What a reason does to the verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// Compatible, provided that this holds.
@@ -41,10 +43,10 @@ pub enum Effect {
 }
 
 /// Why a verdict is what it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
     /// Id of the rule; `unship explain` prints its page.
-    pub rule: &'static str,
+    pub rule: Cow<'static, str>,
     pub effect: Effect,
     pub text: String,
 }
@@ -56,8 +58,8 @@ pub struct Told {
     pub down: Facts,
 }
 
-/// Says everything about one step.
-pub fn judge(migration: &Migration, told: &Told, run: &StepRun) -> StepReport {
+/// Says everything about one step; `uses` is what the older release's queries say, if any are known.
+pub fn judge(migration: &Migration, told: &Told, run: &StepRun, uses: Option<&Uses>) -> StepReport {
     let (class, changes) = match &run.up {
         Ok(after) => {
             let changes = diff(&run.before, after);
@@ -74,11 +76,17 @@ pub fn judge(migration: &Migration, told: &Told, run: &StepRun) -> StepReport {
     };
     let down = down_report(migration, told, run, class);
     let mut reasons = match (&run.up, &up.error) {
-        (Ok(after), _) => {
-            rules::reasons(&Subject { before: &run.before, after, changes: &up.changes, facts: &told.up })
-        }
+        (Ok(after), _) => rules::reasons(&Subject {
+            before: &run.before,
+            after,
+            changes: &up.changes,
+            facts: &told.up,
+            uses,
+        }),
         (Err(_), error) => vec![rules::not_run(error.as_ref())],
     };
+    // Queries are planned on both ends of a span; which of its steps a failing one is due to is not known.
+    reasons.retain(|reason| !rules::is_about_a_query(&reason.rule));
     let verdict = settle(migration, &mut reasons);
     StepReport {
         id: migration.id.clone(),
@@ -105,16 +113,16 @@ fn settle(migration: &Migration, reasons: &mut Vec<Reason>) -> Verdict {
     let text = format!("line {} of the file says: {}", note.line, note.reason);
     match (note.kind, by_rules) {
         (NoteKind::Breaks, _) => {
-            reasons.insert(0, Reason { rule: rules::REVIEWED_LINE, effect: Effect::Breaks, text });
+            reasons.insert(0, Reason { rule: rules::REVIEWED_LINE.into(), effect: Effect::Breaks, text });
             Verdict::Breaks
         }
         (NoteKind::Compatible, Verdict::Breaks) => {
             let text = format!("{text}; it does not settle what is known to break");
-            reasons.push(Reason { rule: rules::REVIEWED_LINE, effect: Effect::Assumes, text });
+            reasons.push(Reason { rule: rules::REVIEWED_LINE.into(), effect: Effect::Assumes, text });
             Verdict::Breaks
         }
         (NoteKind::Compatible, _) => {
-            reasons.insert(0, Reason { rule: rules::REVIEWED_LINE, effect: Effect::Assumes, text });
+            reasons.insert(0, Reason { rule: rules::REVIEWED_LINE.into(), effect: Effect::Assumes, text });
             Verdict::Compatible
         }
     }

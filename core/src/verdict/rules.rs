@@ -1,8 +1,10 @@
 //! The one table of rules: from what changed to what the release before it makes of that.
 //!
 //! One rule is one file below `rules/`, one page below `docs/rules/`, one id. Rules see the schema before and
-//! after and the text of the migration, not the older release's queries.
+//! after, the text of the migration and, where they are known, the older release's queries: what no query comes to
+//! does no harm.
 
+use super::uses::{Answer, Fills, Need, Uses};
 use super::{Effect, Reason, RunFailure};
 use crate::schema::{Catalog, Change, Fact, Kind, Name, Object};
 use crate::sql::{Dml, Facts};
@@ -17,8 +19,11 @@ macro_rules! rules {
 
 rules! {
     body_changed,
+    body_sees_new_column,
     column_gone,
     column_type_changed,
+    composite_changed,
+    computed_from_writes,
     constraint_added,
     default_changed,
     default_gone,
@@ -27,17 +32,25 @@ rules! {
     extension_gone,
     function_gone,
     grants_changed,
+    insert_without_columns,
+    natural_join,
     not_null_dropped,
     not_null_set,
     opaque_sql,
     partition_changed,
+    query_columns_changed,
+    query_fails,
+    query_types_changed,
+    query_unusable,
     referenced_by_new_table,
     required_column,
     row_security_changed,
     rows_changed,
     rows_inserted,
     schema_gone,
+    sequence_changed,
     sequence_gone,
+    sequence_set,
     table_gone,
     trigger_changed,
     type_gone,
@@ -48,11 +61,34 @@ rules! {
 
 /// Id for the reviewed line in a migration.
 pub(super) const REVIEWED_LINE: &str = "reviewed-line";
+/// Ids for what the history of migrations shows.
+pub(super) const MIGRATION_EDITED: &str = "migration-edited";
+pub(super) const MIGRATION_ORDER: &str = "migration-order";
+/// Id for a live database that is not what its migrations make.
+pub const LIVE_DRIFT: &str = "live-drift";
 /// Id for a migration that could not be run.
-const NOT_RUN: &str = "not-run";
+pub(super) const NOT_RUN: &str = "not-run";
 
 /// Ids that are given outside the rules above, with their pages.
 const BESIDE: &[Rule] = &[
+    Rule {
+        id: LIVE_DRIFT,
+        title: "A touched object is not in the live database as the migrations leave it",
+        page: include_str!("../../../docs/rules/live-drift.md"),
+        find: |_| Vec::new(),
+    },
+    Rule {
+        id: MIGRATION_EDITED,
+        title: "A migration was changed after its release",
+        page: include_str!("../../../docs/rules/migration-edited.md"),
+        find: |_| Vec::new(),
+    },
+    Rule {
+        id: MIGRATION_ORDER,
+        title: "A new migration sorts before released ones",
+        page: include_str!("../../../docs/rules/migration-order.md"),
+        find: |_| Vec::new(),
+    },
     Rule {
         id: NOT_RUN,
         title: "The migration could not be run",
@@ -91,6 +127,8 @@ pub struct Subject<'a> {
     pub after: &'a Catalog,
     pub changes: &'a [Change],
     pub facts: &'a Facts,
+    /// What the older release's queries use, if any are known.
+    pub uses: Option<&'a Uses>,
 }
 
 /// What a rule found.
@@ -98,6 +136,24 @@ pub struct Subject<'a> {
 struct Finding {
     effect: Effect,
     text: String,
+    /// What the older release's queries can say about it: if all of it holds, the finding is an assumption.
+    needs: Vec<Need>,
+}
+
+/// Does this rule look at what a script says, rather than at what catalogs show?
+pub(super) fn reads_the_script(id: &str) -> bool {
+    [opaque_sql::RULE.id, rows_changed::RULE.id, rows_inserted::RULE.id, sequence_set::RULE.id].contains(&id)
+}
+
+/// Does this rule say how a query fared, rather than what a change does?
+pub(super) fn is_about_a_query(id: &str) -> bool {
+    [
+        query_fails::RULE.id,
+        query_types_changed::RULE.id,
+        query_columns_changed::RULE.id,
+        query_unusable::RULE.id,
+    ]
+    .contains(&id)
 }
 
 /// All reasons, in the order of the table.
@@ -105,27 +161,64 @@ pub(super) fn reasons(subject: &Subject) -> Vec<Reason> {
     RULES
         .iter()
         .flat_map(|rule| (rule.find)(subject).into_iter().map(move |finding| (rule, finding)))
-        .map(|(rule, finding)| Reason { rule: rule.id, effect: finding.effect, text: finding.text })
+        .map(|(rule, finding)| {
+            let (effect, text) = finding.settled(subject);
+            Reason { rule: rule.id.into(), effect, text }
+        })
         .collect()
 }
 
 /// The reason for a migration of which nothing was seen.
 pub(super) fn not_run(error: Option<&RunFailure>) -> Reason {
     let why = error.map_or_else(|| "it was not tried".to_owned(), RunFailure::placed);
-    Reason { rule: NOT_RUN, effect: Effect::Unknown, text: format!("could not run, because {why}") }
+    Reason { rule: NOT_RUN.into(), effect: Effect::Unknown, text: format!("could not run, because {why}") }
 }
 
 impl Finding {
     fn assumes(text: String) -> Self {
-        Self { effect: Effect::Assumes, text }
+        Self { effect: Effect::Assumes, text, needs: Vec::new() }
     }
 
     fn unknown(text: String) -> Self {
-        Self { effect: Effect::Unknown, text }
+        Self { effect: Effect::Unknown, text, needs: Vec::new() }
     }
 
     fn breaks(text: String) -> Self {
-        Self { effect: Effect::Breaks, text }
+        Self { effect: Effect::Breaks, text, needs: Vec::new() }
+    }
+
+    /// Says what the queries would have to leave alone.
+    fn needing(mut self, need: Need) -> Self {
+        self.needs.push(need);
+        self
+    }
+
+    /// With what the queries say, if any are known.
+    fn settled(self, subject: &Subject) -> (Effect, String) {
+        let Some(uses) = subject.uses.filter(|_| !self.needs.is_empty()) else {
+            return (self.effect, self.text);
+        };
+        let answers: Vec<Answer> = self.needs.iter().map(|need| uses.answer(need, subject.after)).collect();
+        let broken = answers.iter().find_map(|answer| match answer {
+            Answer::Broken(who) => Some((Effect::Breaks, who)),
+            _ => None,
+        });
+        let open = || {
+            answers.iter().find_map(|answer| match answer {
+                Answer::Open(why) => Some((Effect::Unknown, why)),
+                _ => None,
+            })
+        };
+        let holds = || {
+            answers.iter().find_map(|answer| match answer {
+                Answer::Holds(why) => Some((Effect::Assumes, why)),
+                _ => None,
+            })
+        };
+        match broken.or_else(open).or_else(holds) {
+            Some((effect, why)) => (effect, format!("{}; {why}", self.text)),
+            None => (self.effect, self.text),
+        }
     }
 }
 
@@ -154,6 +247,38 @@ impl<'a> Subject<'a> {
         })
     }
 
+    /// Everything through which a query may come to values of a type: the type's own name, and the tables that
+    /// have a column of it.
+    fn ways_to_type(&self, name: &Name) -> Vec<Need> {
+        let tables = self.before.objects().filter(|object| {
+            object.kind == Kind::Column
+                && object.fact(Fact::Type).is_some_and(|of_type| of_type.contains(name.object.as_str()))
+        });
+        let mut words: Vec<String> = tables.map(|column| column.name.object.clone()).collect();
+        words.push(name.object.clone());
+        words.dedup();
+        let what = format!("values of {name}");
+        words.into_iter().map(|word| Need::Unreached { word, what: what.clone() }).collect()
+    }
+
+    /// Everything through which a query may take a number from a sequence: its own name, and the tables that have a
+    /// column which it fills.
+    fn ways_to_sequence(&self, sequence: &Object) -> Vec<Need> {
+        let name = &sequence.name;
+        let owner = sequence.fact(Fact::OwnedBy).and_then(|column| column.rsplit('.').nth(1));
+        let filled = self.before.objects().filter(|object| {
+            object.kind == Kind::Column
+                && object.fact(Fact::Default).is_some_and(|default| default.contains(name.object.as_str()))
+        });
+        let mut words: Vec<String> = filled.map(|column| column.name.object.clone()).collect();
+        words.extend(owner.map(str::to_owned));
+        words.push(name.object.clone());
+        words.sort();
+        words.dedup();
+        let what = format!("numbers of {name}");
+        words.into_iter().map(|word| Need::Unreached { word, what: what.clone() }).collect()
+    }
+
     /// Row changes, without those in tables that this migration creates.
     fn rows(&self) -> impl Iterator<Item = &'a Dml> {
         let (before, after) = (self.before, self.after);
@@ -178,11 +303,75 @@ fn gone(subject: &Subject, kinds: &[Kind]) -> Vec<Finding> {
         .touched(kinds)
         .filter_map(|change| {
             let was: &Name = change.takes_a_name_away()?;
-            Some(if change.is_removed() {
-                Finding::breaks(format!("{} {was} is gone", change.kind.word()))
+            let text = if change.is_removed() {
+                format!("{} {was} is gone", change.kind.word())
             } else {
-                Finding::breaks(format!("{} {was} is called {} now", change.kind.word(), change.name))
-            })
+                format!("{} {was} is called {} now", change.kind.word(), change.name)
+            };
+            Some(Finding::breaks(text).needing(Need::Unnamed { kind: change.kind, name: was.clone() }))
         })
         .collect()
+}
+
+/// What a new constraint or unique index asks of the older release's writes.
+fn restricts(subject: &Subject, limit: &Object) -> Need {
+    let table = limit.name.parent();
+    // Rows that were never checked may fail whatever an UPDATE sets.
+    let is_checked = !limit.fact(Fact::Definition).unwrap_or_default().ends_with("NOT VALID");
+    let columns: Vec<String> = limit
+        .fact(Fact::Columns)
+        .filter(|columns| !columns.contains('(') && is_checked && !limit.has(Fact::Invalid))
+        .map(|columns| columns.split(", ").map(|column| column.trim_matches('"').to_owned()).collect())
+        .unwrap_or_default();
+    let is_left_null = |column: &String| {
+        let name = Name { part: Some(column.clone()), ..table.clone() };
+        subject.after.get(Kind::Column, &name).is_some_and(|column| {
+            ![Fact::NotNull, Fact::Default, Fact::Identity, Fact::Generated]
+                .iter()
+                .any(|fact| column.has(*fact))
+        })
+    };
+    let passes = !columns.is_empty() && columns.iter().all(is_left_null) && null_passes(limit);
+    Need::Unrestricted { table, columns, fills: if passes { Fills::Passes } else { Fills::Unknown } }
+}
+
+/// What a new foreign key asks of those who delete the rows that it points at.
+fn keys_kept(definition: &str) -> Need {
+    let rest = definition.split_once("REFERENCES ").map_or("", |(_, rest)| rest);
+    let table = rest.split_once('(').map_or(rest, |(table, _)| table).trim();
+    let table = crate::sql::ObjectName::parse(table).map_or_else(|| table.to_owned(), |name| name.name);
+    Need::KeysKept { table, definition: definition.to_owned() }
+}
+
+/// Words of a CHECK that can tell NULL from a value; without them, NULL passes.
+const SEES_NULL: [&str; 9] =
+    ["null", "coalesce", "num_nulls", "num_nonnulls", "case", "distinct", "is", "ifnull", "nullif"];
+
+/// Does a row pass that has NULL in all columns of this constraint or index?
+fn null_passes(limit: &Object) -> bool {
+    let definition = limit.fact(Fact::Definition).unwrap_or_default();
+    let words = crate::sql::words_of(definition);
+    match limit.fact(Fact::Sort) {
+        Some("c") => {
+            // Functions may make anything of NULL; those that PostgreSQL marks strict are not told apart here.
+            !has_call(definition) && !SEES_NULL.iter().any(|word| words.contains(*word))
+        }
+        Some("p") => false,
+        _ => !definition.contains("NULLS NOT DISTINCT"),
+    }
+}
+
+/// Is a name followed by a bracket?
+fn has_call(definition: &str) -> bool {
+    const KNOWN_STRICT: [&str; 9] =
+        ["length", "char_length", "lower", "upper", "abs", "btrim", "octet_length", "cardinality", "CHECK"];
+    definition.match_indices('(').any(|(at, _)| {
+        let before = &definition[..at];
+        let name_at =
+            before.rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).map_or(0, |place| place + 1);
+        let name = &before[name_at..];
+        !name.is_empty()
+            && !KNOWN_STRICT.contains(&name)
+            && !["ANY", "AND", "OR", "NOT", "IN", "varying", "numeric", "ALL"].contains(&name)
+    })
 }

@@ -5,6 +5,8 @@
 //! then is the other told to stop. Where the other one does harm it is stopped first, and before that it is no
 //! longer what boots.
 
+mod meanwhile;
+
 use std::time::{Duration, Instant};
 
 use unship_core::protocol::{
@@ -12,12 +14,21 @@ use unship_core::protocol::{
 };
 use unship_core::release::Release;
 
+use super::runner::Pointing;
 use super::{Agent, Failure, prove, words};
 use crate::clock;
 use crate::supervise::{SlotView, StartOrder, View};
 
 /// How long code that does harm may drain.
 const HARMFUL_DRAIN_MS_MAX: u64 = 5_000;
+/// How long what answers for a held host may take to get ready.
+const HOLD_READY_MAX: Duration = Duration::from_secs(5);
+/// What `Retry-After` says while one release is stopped and the other starts.
+const FLIP_RETRY_AFTER_S: u32 = 5;
+/// How long a process that was told to take up new code may still run the old, and how often is looked: an exec
+/// tells nobody.
+const TAKE_UP_LIMIT: Duration = Duration::from_secs(2);
+const TAKE_UP_LOOK: Duration = Duration::from_millis(10);
 /// How long a killed process may take to be gone.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
 
@@ -34,6 +45,7 @@ impl Agent {
         };
         let converged = match (&desired.serve, desired.flip) {
             (Serve::Nothing, flip) => converging.serve_nothing(flip),
+            (Serve::Hold { retry_after_s }, _) => converging.hold(*retry_after_s),
             (Serve::Release { release }, Flip::Overlap) => converging.overlap(release),
             (Serve::Release { release }, Flip::StopFirst) => converging.stop_first(release),
         };
@@ -53,6 +65,11 @@ fn is_other(spec: &ServiceSpec, target: &Release, slot: &SlotView) -> bool {
     slot.instance.release != *target || !spec.units.iter().any(|unit| unit.name == slot.instance.unit)
 }
 
+/// Whether the slot has no process that serves or will.
+fn has_ended(slot: &SlotView) -> bool {
+    matches!(slot.instance.state, InstanceState::Restarting | InstanceState::Failed)
+}
+
 /// One convergence.
 struct Converging<'a> {
     agent: &'a mut Agent,
@@ -66,7 +83,7 @@ struct Converging<'a> {
     started: Vec<(u64, u64)>,
 }
 
-impl Converging<'_> {
+impl<'a> Converging<'a> {
     fn overlap(&mut self, target: &Release) -> Result<(), Failure> {
         self.check(target)?;
         // Where `current` cannot be read nobody knows what served, so only what is started here is taken back.
@@ -76,30 +93,85 @@ impl Converging<'_> {
             self.take_back(target, left_over);
             return Err(failure);
         }
-        self.make_current(target).inspect_err(|_| self.take_back(target, left_over))?;
+        self.make_current(target, false).inspect_err(|_| self.take_back(target, left_over))?;
+        self.end_hold()?;
         let spec = self.spec;
-        let workers = || spec.units.iter().filter(|unit| unit.listen.is_none());
-        let is_worker = |slot: &SlotView| workers().any(|unit| unit.name == slot.instance.unit);
+        let alone = self.alone()?;
+        let is_alone = |slot: &SlotView| alone.iter().any(|unit| unit.name == slot.instance.unit);
         let is_other = |slot: &SlotView| is_other(spec, target, slot);
-        self.stop_where(spec.drain_ms_max, |slot| is_other(slot) && !is_worker(slot))?;
+        self.stop_where(spec.drain_ms_max, |slot| is_other(slot) && !is_alone(slot))?;
+        self.take_up(target, &alone)?;
         // Two workers of different releases on one queue are what a migration's author did not think of, so
         // a worker starts only when its predecessor is gone.
-        self.end_where(spec.drain_ms_max, |slot| is_other(slot) && is_worker(slot))?;
-        self.bring_up(target, workers())
+        self.end_where(spec.drain_ms_max, |slot| is_other(slot) && is_alone(slot))?;
+        self.bring_up(target, alone.into_iter(), spec.drain_ms_max)?;
+        self.settle()
     }
 
     fn start_beside(&mut self, target: &Release) -> Result<(), Failure> {
-        let spec = self.spec;
-        self.bring_up(target, spec.units.iter().filter(|unit| unit.listen.is_some()))
+        let alone = self.alone()?;
+        let beside = self.spec.units.iter().filter(|unit| !alone.contains(unit));
+        self.bring_up(target, beside, self.spec.drain_ms_max)
+    }
+
+    /// The units whose releases take turns: those that share no listener.
+    fn alone(&mut self) -> Result<Vec<&'a UnitSpec>, Failure> {
+        let mut alone = Vec::new();
+        for unit in &self.spec.units {
+            if !self.agent.runner.overlaps(unit)? {
+                alone.push(unit);
+            }
+        }
+        Ok(alone)
+    }
+
+    /// Has units that can take up the target in the process that runs do so. One that does not is ended like
+    /// any other.
+    fn take_up(&mut self, target: &Release, units: &[&UnitSpec]) -> Result<(), Failure> {
+        for unit in units {
+            let serves = |slot: &SlotView| {
+                slot.instance.unit == unit.name
+                    && slot.instance.release != *target
+                    && slot.instance.state == InstanceState::Ready
+            };
+            if !self.view.slots.iter().any(serves) {
+                continue;
+            }
+            let began = Instant::now();
+            let limit = Duration::from_millis(self.spec.ready_ms_max);
+            match self.agent.runner.take_up(unit, limit) {
+                Ok(false) => continue,
+                Ok(true) => self.did(began, format!("reload {}", unit.name)),
+                Err(error) => self.did(began, format!("reload {} failed: {error}", unit.name)),
+            }
+            self.changed = true;
+            self.view = self.agent.runner.view()?;
+            let deadline = Instant::now() + TAKE_UP_LIMIT;
+            while self.view.slots.iter().any(serves) && Instant::now() < deadline {
+                let left = deadline.saturating_duration_since(Instant::now());
+                self.view = self.agent.runner.wait(self.view.sequence, left.min(TAKE_UP_LOOK))?;
+            }
+            if self.view.slots.iter().any(serves) {
+                self.did(began, format!("{} runs on after its reload: it is restarted", unit.name));
+            }
+        }
+        Ok(())
     }
 
     fn stop_first(&mut self, target: &Release) -> Result<(), Failure> {
         self.check(target)?;
         let spec = self.spec;
         let drain_ms_max = spec.drain_ms_max.min(HARMFUL_DRAIN_MS_MAX);
-        self.make_current(target)?;
-        self.end_where(drain_ms_max, |slot| is_other(spec, target, slot))?;
-        self.bring_up(target, spec.units.iter()).map_err(|failure| match failure {
+        self.make_current(target, true)?;
+        self.end_hold()?;
+        // Until now a connection may have started what had ended by itself.
+        self.view = self.agent.runner.view()?;
+        self.answer_meanwhile(target)?;
+        let is_other = |slot: &SlotView| is_other(spec, target, slot) && !slot.instance.release.is_hold();
+        let leaving: Vec<_> = self.view.slots.iter().filter(|slot| is_other(slot)).cloned().collect();
+        self.end_where(drain_ms_max, is_other)?;
+        self.bar(&leaving)?;
+        self.bring_up(target, spec.units.iter(), drain_ms_max).map_err(|failure| match failure {
             Failure::Failed { error, hint, unchanged, actions } => {
                 let serving = self.ready_units(target);
                 let serves = if serving.is_empty() { "nothing".to_owned() } else { serving.join(", ") };
@@ -107,7 +179,9 @@ impl Converging<'_> {
                 Failure::Failed { error, hint, unchanged, actions }
             }
             refused @ Failure::Refused(_) => refused,
-        })
+        })?;
+        self.end_where(drain_ms_max, |slot| is_other(slot) || slot.instance.release.is_hold())?;
+        self.settle()
     }
 
     fn serve_nothing(&mut self, flip: Flip) -> Result<(), Failure> {
@@ -115,17 +189,19 @@ impl Converging<'_> {
             Flip::Overlap => self.spec.drain_ms_max,
             Flip::StopFirst => self.spec.drain_ms_max.min(HARMFUL_DRAIN_MS_MAX),
         };
-        self.view = self.agent.runner.view()?;
         let began = Instant::now();
         // A reboot must not bring back what was stopped on purpose.
         if self.agent.store.clear_current()? {
             self.changed = true;
             self.did(began, "current -> nothing".to_owned());
         }
+        self.end_hold()?;
+        self.point(Pointing::Nothing)?;
+        self.view = self.agent.runner.view()?;
         self.end_where(drain_ms_max, |_| true)
     }
 
-    /// Refuses a release in quarantine, reads its files, and sees what runs.
+    /// Refuses a release in quarantine or that the host could not start, reads its files, and sees what runs.
     fn check(&mut self, target: &Release) -> Result<(), Failure> {
         let began = Instant::now();
         if let Some(reason) = self.agent.store.quarantined(target)? {
@@ -133,37 +209,60 @@ impl Converging<'_> {
         }
         self.agent.store.verify(target)?;
         self.did(began, format!("verify {target}"));
+        self.agent.runner.flips(true)?;
+        self.agent.runner.check(target)?;
         self.view = self.agent.runner.view()?;
         Ok(())
     }
 
     /// Starts the units that have no living instance of the target, all at once, then waits until each is
-    /// ready and proves it.
+    /// ready and proves it. What the target was told to finish earlier may take `drain_ms_max`.
     fn bring_up<'u>(
         &mut self,
         target: &Release,
         units: impl Iterator<Item = &'u UnitSpec>,
+        drain_ms_max: u64,
     ) -> Result<(), Failure> {
-        let deadline = Instant::now() + Duration::from_millis(self.spec.ready_ms_max);
+        let units: Vec<_> = units.collect();
+        self.end_draining(target, &units, drain_ms_max)?;
         let mut waiting = Vec::new();
         for unit in units {
             let slot = match self.living(unit, target) {
                 // One that fails again and again gets a fresh attempt, and this attempt is what counts.
-                Some(slot) if slot.instance.state == InstanceState::Restarting => {
+                Some(slot) if has_ended(slot) => {
                     let slot = slot.slot;
                     self.stop(slot, 0, "failing")?;
-                    self.start(unit, target)?
+                    self.start(self.order(unit, target))?
                 }
                 Some(slot) => slot.slot,
-                None => self.start(unit, target)?,
+                None => self.start(self.order(unit, target))?,
             };
             waiting.push(slot);
         }
+        let deadline = Instant::now() + Duration::from_millis(self.spec.ready_ms_max);
         for slot in waiting {
             self.wait_ready(slot, deadline)?;
             self.prove(slot)?;
         }
         Ok(())
+    }
+
+    /// Waits for the end of what a release still finishes, where it cannot be started again before: somebody goes
+    /// back soon after leaving it.
+    fn end_draining(
+        &mut self,
+        release: &Release,
+        units: &[&UnitSpec],
+        drain_ms_max: u64,
+    ) -> Result<(), Failure> {
+        if !self.agent.runner.has_one_instance() {
+            return Ok(());
+        }
+        self.end_where(drain_ms_max, |slot| {
+            slot.asked
+                && slot.instance.release == *release
+                && units.iter().any(|unit| unit.name == slot.instance.unit)
+        })
     }
 
     fn living(&self, unit: &UnitSpec, release: &Release) -> Option<&SlotView> {
@@ -173,18 +272,22 @@ impl Converging<'_> {
             .find(|slot| slot.instance.unit == unit.name && slot.instance.release == *release && !slot.asked)
     }
 
-    fn start(&mut self, unit: &UnitSpec, target: &Release) -> Result<u64, Failure> {
-        let began = Instant::now();
-        let order = StartOrder {
+    fn order(&self, unit: &UnitSpec, target: &Release) -> StartOrder {
+        StartOrder {
             unit: unit.clone(),
             release: target.clone(),
             files: self.agent.store.files_of(target),
             ready_ms_max: self.spec.ready_ms_max,
-        };
+        }
+    }
+
+    fn start(&mut self, order: StartOrder) -> Result<u64, Failure> {
+        let began = Instant::now();
+        let name = format!("{}@{}", order.unit.name, order.release);
         let (slot, _, view) = self.agent.runner.start(order)?;
         self.view = view;
         self.started.push((slot, self.view.slot(slot).map_or(0, |slot| slot.log_from)));
-        self.did(began, format!("start {}@{target}", unit.name));
+        self.did(began, format!("start {name}"));
         Ok(slot)
     }
 
@@ -201,7 +304,7 @@ impl Converging<'_> {
                 Some(slot) => match slot.instance.state {
                     InstanceState::Ready => break,
                     InstanceState::Starting => {}
-                    InstanceState::Restarting | InstanceState::Draining => {
+                    InstanceState::Restarting | InstanceState::Draining | InstanceState::Failed => {
                         return Err(self.ended_early(id, Some(&first)));
                     }
                 },
@@ -229,24 +332,24 @@ impl Converging<'_> {
         began.map_or(slot.log_from, |(_, from)| *from)
     }
 
-    fn late(&self, slot: &SlotView) -> Failure {
-        let lines = words::last_lines(&slot.log, self.log_from(slot));
+    fn late(&mut self, slot: &SlotView) -> Failure {
+        let log = self.agent.runner.log(slot, self.log_from(slot));
         let error = format!(
             "`{}@{}` was not ready within {} ms",
             slot.instance.unit, slot.instance.release, self.spec.ready_ms_max
         );
-        Failure::unchanged(error, Some(words::log_hint(&slot.log, &lines)))
+        Failure::unchanged(error, Some(log.hint()))
     }
 
     fn ended_early(&mut self, id: u64, first: Option<&SlotView>) -> Failure {
         let Some(slot) = first else {
-            return Failure::unchanged(format!("the child runner lost its slot {id}"), None);
+            return Failure::unchanged(format!("slot {id} is gone: nothing runs there"), None);
         };
         let name = format!("`{}@{}`", slot.instance.unit, slot.instance.release);
         let exits = self.agent.runner.status().map(|(_, exits)| exits).unwrap_or_default();
         let exit = exits.iter().rev().find(|exit| exit.invocation == slot.instance.invocation);
-        let lines = words::last_lines(&slot.log, self.log_from(slot));
-        let hint = Some(words::log_hint(&slot.log, &lines));
+        let log = self.agent.runner.log(slot, self.log_from(slot));
+        let hint = Some(log.hint());
         let error = match exit {
             Some(exit) if exit.asked => {
                 format!("{name} was not ready within {} ms and was stopped", self.spec.ready_ms_max)
@@ -254,7 +357,7 @@ impl Converging<'_> {
             Some(exit) => format!("{name} ended with {} before it was ready", words::end_of(exit)),
             None => format!("{name} ended before it was ready"),
         };
-        match lines.last() {
+        match log.last() {
             Some(line) => Failure::unchanged(format!("{error}: {line}"), hint),
             None => Failure::unchanged(error, hint),
         }
@@ -279,11 +382,29 @@ impl Converging<'_> {
         Ok(())
     }
 
-    fn make_current(&mut self, target: &Release) -> Result<(), Failure> {
+    /// Makes the target what comes up without the agent; `at_once`, before anything is stopped.
+    fn make_current(&mut self, target: &Release, at_once: bool) -> Result<(), Failure> {
         let began = Instant::now();
         if self.agent.store.set_current(target)? {
             self.changed = true;
             self.did(began, format!("current -> {target}"));
+        }
+        self.point(Pointing::Release { release: target, at_once })
+    }
+
+    fn point(&mut self, to: Pointing<'_>) -> Result<(), Failure> {
+        let began = Instant::now();
+        for what in self.agent.runner.point(to)? {
+            self.changed = true;
+            self.did(began, what);
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self) -> Result<(), Failure> {
+        let began = Instant::now();
+        if let Some(what) = self.agent.runner.settle()? {
+            self.did(began, what);
         }
         Ok(())
     }
@@ -304,7 +425,7 @@ impl Converging<'_> {
         let stop: Vec<_> = self.view.slots.iter().filter(|slot| !slot.asked && of(slot)).cloned().collect();
         for slot in stop {
             self.changed = true;
-            let failing = slot.instance.state == InstanceState::Restarting;
+            let failing = has_ended(&slot);
             self.stop(slot.slot, drain_ms_max, if failing { "failing" } else { "draining" })?;
         }
         let shorten: Vec<_> = self

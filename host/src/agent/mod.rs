@@ -5,6 +5,7 @@
 //! Convergence looks at what is and does what is missing, in named actions each of which may be the last
 //! before a crash: asking again goes on from there. Never decides which release is right.
 
+mod adopt;
 mod converge;
 mod observe;
 mod prove;
@@ -15,15 +16,18 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use unship_core::protocol::{Action, Envelope, HostReply, HostRequest, PROTOCOL_VERSION, Refusal};
+use unship_core::protocol::{
+    Action, Envelope, HostReply, HostRequest, HostSetup, Manager, PROTOCOL_VERSION, Refusal,
+};
 
 pub use crate::paths::HostPaths;
 
 use crate::clock;
 use crate::epoch::{EpochError, EpochFile, LOCK_WAIT_MS_MAX};
+use crate::look::{self, LookError};
 use crate::store::{Store, StoreError};
-use crate::supervise::SuperviseError;
-use runner::{Children, Runner};
+use crate::systemd::{HoldProgram, Systemd};
+use runner::{Children, Runner, RunnerError};
 
 /// Why an agent cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +52,8 @@ pub struct Agent {
     epoch: EpochFile,
     root: PathBuf,
     runner: Box<dyn Runner + Send>,
+    /// Whether there is anything for the runner to run; not where another tool looks after the service.
+    has_units: bool,
     /// Tests cut a convergence off, by a panic, after any of its actions.
     #[cfg(test)]
     after_action: Option<AfterAction>,
@@ -60,17 +66,30 @@ impl std::fmt::Debug for Agent {
 }
 
 impl Agent {
-    /// The agent of a host's folders. Nothing is created or asked yet.
-    pub fn open(paths: HostPaths) -> Result<Agent, AgentError> {
-        let absolute =
-            |path: PathBuf| std::path::absolute(&path).map_err(|source| AgentError::Path { path, source });
-        let root = absolute(paths.root)?;
-        let runtime = absolute(paths.runtime)?;
+    /// The agent of a host. Nothing is created or asked yet.
+    pub fn open(setup: HostSetup) -> Result<Agent, AgentError> {
+        Agent::open_with(setup, HoldProgram::default())
+    }
+
+    /// The same with another program for hold units than this one: for a program whose verbs are its own.
+    pub fn open_with(setup: HostSetup, hold: HoldProgram) -> Result<Agent, AgentError> {
+        let absolute = |path: String| {
+            let path = PathBuf::from(path);
+            std::path::absolute(&path).map_err(|source| AgentError::Path { path, source })
+        };
+        let has_units = !setup.service.units.is_empty();
+        let root = absolute(setup.root)?;
+        let runtime = absolute(setup.runtime)?;
+        let runner: Box<dyn Runner + Send> = match setup.manager {
+            Manager::ChildRunner => Box::new(Children::new(runtime)),
+            Manager::Systemd => Box::new(Systemd::new(&root, setup.service, hold)),
+        };
         Ok(Agent {
             store: Store::new(&root),
             epoch: EpochFile::new(&root),
             root,
-            runner: Box::new(Children::new(runtime)),
+            runner,
+            has_units,
             #[cfg(test)]
             after_action: None,
         })
@@ -96,6 +115,7 @@ impl Agent {
                 self.store.verify(&release)?;
                 Ok(done(began, Some(format!("verify {release}"))))
             }
+            HostRequest::Look { units } => Ok(HostReply::Looked { units: look::look(&units)? }),
             _ => Ok(HostReply::Observed { state: Box::new(self.observe()?) }),
         }
     }
@@ -128,7 +148,9 @@ impl Agent {
                 self.store.write(&digest, &path, offset, &bytes)?;
                 Some(format!("write {} bytes to {path}", bytes.len()))
             }
-            HostRequest::Publish { digest, capsule } => {
+            HostRequest::Publish { digest, mut capsule } => {
+                // What the host's units say now is what they said when this release came.
+                capsule.units.extend(self.runner.unit_files()?);
                 let new = self.store.publish(&digest, &capsule)?;
                 new.then(|| format!("publish {}", capsule.release))
             }
@@ -140,10 +162,12 @@ impl Agent {
                 let was = self.store.lift_quarantine(&release)?;
                 was.then(|| format!("lift the quarantine of {release}"))
             }
+            HostRequest::Adopt { adoption } => return self.adopt(*adoption),
             HostRequest::Prune { keep } => return self.prune(keep),
             // Answered before the lock and above.
             HostRequest::Observe
             | HostRequest::Verify { .. }
+            | HostRequest::Look { .. }
             | HostRequest::Claim { .. }
             | HostRequest::Unclaim => None,
         };
@@ -155,6 +179,9 @@ impl Agent {
         let began = Instant::now();
         let view = self.runner.view()?;
         let running = view.slots.iter().map(|slot| slot.instance.release.digest);
+        // What is held does not run and is not current, and is to serve again.
+        let held = self.store.held()?.and_then(|held| held.release).map(|release| release.digest);
+        let running = running.chain(held);
         let removed = self.store.prune(&keep.into_iter().chain(running).collect())?;
         let took_us = clock::micros_since(began);
         let actions = removed.iter().map(|release| Action { what: format!("remove {release}"), took_us });
@@ -191,8 +218,8 @@ impl From<StoreError> for Failure {
     }
 }
 
-impl From<SuperviseError> for Failure {
-    fn from(error: SuperviseError) -> Failure {
+impl From<RunnerError> for Failure {
+    fn from(error: RunnerError) -> Failure {
         Failure::unchanged(error.to_string(), error.hint())
     }
 }
@@ -203,6 +230,12 @@ impl From<EpochError> for Failure {
             EpochError::Refused(refusal) => Failure::Refused(refusal),
             error => Failure::unchanged(error.to_string(), error.hint()),
         }
+    }
+}
+
+impl From<LookError> for Failure {
+    fn from(error: LookError) -> Failure {
+        Failure::unchanged(error.to_string(), error.hint())
     }
 }
 
@@ -221,5 +254,7 @@ fn done(began: Instant, what: Option<String>) -> HostReply {
     HostReply::Done { actions: what.into_iter().map(|what| Action { what, took_us }).collect() }
 }
 
+#[cfg(test)]
+mod systemd_tests;
 #[cfg(test)]
 mod tests;

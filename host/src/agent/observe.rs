@@ -3,14 +3,18 @@
 use unship_core::protocol::{HostState, Instance, InstanceState};
 
 use super::{Agent, Failure, prove};
-use crate::supervise;
+use crate::supervise::{self, View};
 
 impl Agent {
     /// Reads everything. What is damaged and is not needed to know the rest is passed over and named: one bad
     /// file must not stand between an operator and a rollback. A host whose child runner does not answer has no state that could be believed: what
     /// serves there is not watched, so that is the answer.
     pub(super) fn observe(&mut self) -> Result<HostState, Failure> {
-        let (view, exits) = self.runner.status()?;
+        let (view, exits) = if self.has_units {
+            self.runner.status()?
+        } else {
+            (View { sequence: 0, slots: Vec::new() }, Vec::new())
+        };
         let mut instances = Vec::with_capacity(view.slots.len());
         for slot in view.slots {
             // A release that was altered, or removed by hand, while it runs: not proved is what is true.
@@ -29,6 +33,15 @@ impl Agent {
             troubles.push(error.to_string());
             None
         });
+        let held = self.store.held().unwrap_or_else(|error| {
+            troubles.push(error.to_string());
+            None
+        });
+        // Before the first deploy the units may not be there: that is said, and the rest is true.
+        let flips = self.runner.flips(false).unwrap_or_else(|error| {
+            troubles.push(error.to_string());
+            Vec::new()
+        });
         Ok(HostState {
             agent: env!("CARGO_PKG_VERSION").to_owned(),
             architecture: std::env::consts::ARCH.to_owned(),
@@ -38,8 +51,10 @@ impl Agent {
             instances,
             exits,
             quarantined: quarantined.found,
+            held,
             disk_free_bytes: self.store.free_bytes()?,
             memory_available_bytes: memory_available()?,
+            flips,
             troubles,
         })
     }

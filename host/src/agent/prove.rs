@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::hold::HOLD_VERB;
 use crate::store::{Store, StoreError};
 use crate::supervise::SlotView;
 
@@ -19,12 +20,24 @@ const PROC_BYTES_MAX: u64 = 1 << 20;
 /// has ended, or runs something else, is not proved.
 pub(super) fn proved(store: &mut Store, slot: &SlotView) -> Result<bool, StoreError> {
     let pid = slot.instance.pid;
+    if slot.waits {
+        // Nothing runs: what will run is the release's file, whole.
+        return store.verify(&slot.instance.release).map(|()| true);
+    }
     if pid == 0 {
         return Ok(false);
+    }
+    if slot.instance.release.is_hold() {
+        return Ok(is_invocation(pid, &slot.instance.invocation) && has_argument(pid, HOLD_VERB.as_bytes()));
     }
     // The link is followed by the kernel to the file itself, even when its name is gone.
     let Ok(running) = fs_err::metadata(format!("/proc/{pid}/exe")) else { return Ok(false) };
     if store.verify_executable(&slot.instance.release, running.dev(), running.ino())? {
+        return Ok(true);
+    }
+    if let Some(runs) = &slot.runs
+        && store.has_executable(&slot.instance.release, runs)?
+    {
         return Ok(true);
     }
     if is_native(&slot.program) {
@@ -32,7 +45,7 @@ pub(super) fn proved(store: &mut Store, slot: &SlotView) -> Result<bool, StoreEr
     }
     let Ok(script) = fs_err::metadata(&slot.program) else { return Ok(false) };
     Ok(store.verify_executable(&slot.instance.release, script.dev(), script.ino())?
-        && has_variable(pid, &format!("UNSHIP_INVOCATION={}", slot.instance.invocation))
+        && is_invocation(pid, &slot.instance.invocation)
         && (works_in(pid, &slot.files) || has_argument_in(pid, &slot.files)))
 }
 
@@ -50,15 +63,21 @@ fn read_bounded(path: &str) -> Vec<u8> {
     bytes
 }
 
-fn has_variable(pid: u32, variable: &str) -> bool {
+/// Whether the process was started as this invocation, by the child runner or by systemd.
+fn is_invocation(pid: u32, invocation: &str) -> bool {
     let environment = read_bounded(&format!("/proc/{pid}/environ"));
-    environment.split(|byte| *byte == 0).any(|found| found == variable.as_bytes())
+    let names = ["UNSHIP_INVOCATION=", "INVOCATION_ID="].map(|name| format!("{name}{invocation}"));
+    environment.split(|byte| *byte == 0).any(|found| names.iter().any(|name| name.as_bytes() == found))
 }
 
 fn works_in(pid: u32, files: &Path) -> bool {
     let identity = |path: &Path| fs_err::metadata(path).map(|found| (found.dev(), found.ino())).ok();
     let cwd = identity(Path::new(&format!("/proc/{pid}/cwd")));
     cwd.is_some() && cwd == identity(files)
+}
+
+fn has_argument(pid: u32, wanted: &[u8]) -> bool {
+    read_bounded(&format!("/proc/{pid}/cmdline")).split(|byte| *byte == 0).any(|found| found == wanted)
 }
 
 fn has_argument_in(pid: u32, files: &Path) -> bool {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use unship_core::protocol::*;
+use unship_core::release::Release;
 
 use super::Agent;
 use support::{Host, unit};
@@ -23,18 +24,38 @@ fn cut_after(agent: &mut Agent, cut: usize) -> Arc<AtomicUsize> {
     count
 }
 
+/// What a convergence is to come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum To {
+    Other,
+    Nothing,
+    Hold,
+    /// The other release, from a hold.
+    OtherFromHold,
+}
+
 /// Flips a fresh host from one release to another and cuts it off after the `cut`th action; with
 /// `kill_runner` the child runner dies at the same moment. Then asks again, as a resumed run does.
 /// Answers whether there was a `cut`th action.
-fn cut_and_heal(serve: bool, flip: Flip, cut: usize, kill_runner: bool) -> bool {
+fn cut_and_heal(to: To, flip: Flip, cut: usize, kill_runner: bool) -> bool {
     let mut host = Host::with(|spec| spec.units.push(unit("worker", None)));
     let one = host.publish("v1.0.0", &[]);
     let two = host.publish("v1.1.0", &[]);
     host.flip(&one);
-    let serve = if serve { Serve::Release { release: two.clone() } } else { Serve::Nothing };
-    let request = HostRequest::Converge {
-        desired: Box::new(Desired { service: host.spec.clone(), serve: serve.clone(), flip }),
+    let hold = Serve::Hold { retry_after_s: 30 };
+    let serve = match to {
+        To::Other | To::OtherFromHold => Serve::Release { release: two.clone() },
+        To::Nothing => Serve::Nothing,
+        To::Hold => hold.clone(),
     };
+    let converge = |serve: Serve| HostRequest::Converge {
+        desired: Box::new(Desired { service: host.spec.clone(), serve, flip }),
+    };
+    let request = converge(serve.clone());
+    if to == To::OtherFromHold {
+        let hold = converge(hold);
+        host.done(hold);
+    }
 
     let count = cut_after(&mut host.agent, cut);
     let served = std::panic::catch_unwind(AssertUnwindSafe(|| host.ask(request.clone())));
@@ -46,7 +67,7 @@ fn cut_and_heal(serve: bool, flip: Flip, cut: usize, kill_runner: bool) -> bool 
         host.kill_runner();
         host.start_runner();
     }
-    host.agent = Agent::open(host.paths.clone()).expect("a new agent");
+    host.agent = Agent::open(host.setup()).expect("a new agent");
     host.done(request.clone());
 
     let state = host.wait_for("the end of drains", |state| {
@@ -57,7 +78,16 @@ fn cut_and_heal(serve: bool, flip: Flip, cut: usize, kill_runner: bool) -> bool 
     running.sort_by_key(|(unit, _, _)| *unit);
     match &serve {
         Serve::Nothing => assert_eq!((running.len(), &state.current), (0, &None)),
+        Serve::Hold { .. } => {
+            assert_eq!(running, [("web", &Release::hold(), true)], "cut {cut}");
+            let kept = state.held.as_ref().and_then(|held| held.release.as_ref());
+            assert_eq!((kept, &state.current), (Some(&one), &None));
+            let answer = host.get("/").expect_err("no answer of a release").to_string();
+            assert!(answer.contains("HTTP/1.1 503 "), "{answer}");
+            assert!(answer.contains("\r\nRetry-After: 30\r\n"), "{answer}");
+        }
         Serve::Release { .. } => {
+            assert_eq!(state.held, None);
             assert_eq!(running, [("web", &two, true), ("worker", &two, true)], "cut {cut}");
             assert_eq!(state.current.as_ref(), Some(&two));
             assert_eq!(host.version(), "v1.1.0");
@@ -68,10 +98,10 @@ fn cut_and_heal(serve: bool, flip: Flip, cut: usize, kill_runner: bool) -> bool 
     true
 }
 
-fn cut_everywhere(serve: bool, flip: Flip, actions: usize) {
+fn cut_everywhere(to: To, flip: Flip, actions: usize) {
     for kill_runner in [false, true] {
         let mut cut = 1;
-        while cut_and_heal(serve, flip, cut, kill_runner) {
+        while cut_and_heal(to, flip, cut, kill_runner) {
             cut += 1;
         }
         assert_eq!(cut - 1, actions, "all actions were cut, one after the other");
@@ -80,15 +110,25 @@ fn cut_everywhere(serve: bool, flip: Flip, actions: usize) {
 
 #[test]
 fn an_overlap_heals_after_every_cut() {
-    cut_everywhere(true, Flip::Overlap, 11);
+    cut_everywhere(To::Other, Flip::Overlap, 11);
 }
 
 #[test]
 fn a_stop_first_heals_after_every_cut() {
-    cut_everywhere(true, Flip::StopFirst, 12);
+    cut_everywhere(To::Other, Flip::StopFirst, 12);
 }
 
 #[test]
 fn an_end_of_service_heals_after_every_cut() {
-    cut_everywhere(false, Flip::StopFirst, 5);
+    cut_everywhere(To::Nothing, Flip::StopFirst, 5);
+}
+
+#[test]
+fn a_hold_heals_after_every_cut() {
+    cut_everywhere(To::Hold, Flip::StopFirst, 9);
+}
+
+#[test]
+fn the_end_of_a_hold_heals_after_every_cut() {
+    cut_everywhere(To::OtherFromHold, Flip::Overlap, 10);
 }

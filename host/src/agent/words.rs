@@ -20,38 +20,61 @@ pub(super) fn end_of(exit: &InstanceExit) -> String {
     }
 }
 
-/// The last lines of a log after `from`, without control characters: they go to an operator's terminal.
-pub(super) fn last_lines(log: &Path, from: u64) -> Vec<String> {
-    let mut bytes = Vec::new();
-    let read = || -> std::io::Result<Vec<u8>> {
-        let mut file = fs_err::File::open(log)?;
-        let end = file.metadata()?.len();
-        // A log that was cut is shorter than it was.
-        let from = if from > end { 0 } else { from };
-        file.seek(SeekFrom::Start(from.max(end.saturating_sub(TAIL_BYTES))))?;
-        file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let text = String::from_utf8_lossy(&read().unwrap_or_default()).into_owned();
+/// The last that an instance wrote, and where the rest is.
+pub(super) struct Log {
+    place: String,
+    lines: Vec<String>,
+}
+
+impl Log {
+    /// The end of a file after `from`.
+    pub(super) fn file(path: &Path, from: u64) -> Log {
+        let mut bytes = Vec::new();
+        let read = || -> std::io::Result<Vec<u8>> {
+            let mut file = fs_err::File::open(path)?;
+            let end = file.metadata()?.len();
+            // A log that was cut is shorter than it was.
+            let from = if from > end { 0 } else { from };
+            file.seek(SeekFrom::Start(from.max(end.saturating_sub(TAIL_BYTES))))?;
+            file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let text = String::from_utf8_lossy(&read().unwrap_or_default()).into_owned();
+        Log { place: format!("`{}`", path.display()), lines: last_lines(&text) }
+    }
+
+    /// What systemd's unit wrote to the journal.
+    pub(super) fn of_unit(unit: &str, text: &str) -> Log {
+        Log { place: format!("`journalctl -u '{unit}'`"), lines: last_lines(text) }
+    }
+
+    /// The last line.
+    pub(super) fn last(&self) -> Option<&String> {
+        self.lines.last()
+    }
+
+    /// The hint that goes with a failed instance.
+    pub(super) fn hint(&self) -> String {
+        let mut hint = format!("its log is {}", self.place);
+        if self.lines.is_empty() {
+            hint.push_str("; it wrote nothing");
+        } else {
+            hint.push_str(", which ends with:");
+            for line in &self.lines {
+                hint.push_str("\n  ");
+                hint.push_str(line);
+            }
+        }
+        hint
+    }
+}
+
+/// The last lines of a text, without control characters: they go to an operator's terminal.
+fn last_lines(text: &str) -> Vec<String> {
     let lines: Vec<String> = text
         .lines()
         .map(|line| line.chars().filter(|c| !c.is_control()).take(LINE_CHARS_MAX).collect::<String>())
         .filter(|line| !line.trim().is_empty())
         .collect();
     lines[lines.len().saturating_sub(TAIL_LINES)..].to_vec()
-}
-
-/// The hint that goes with a failed instance.
-pub(super) fn log_hint(log: &Path, lines: &[String]) -> String {
-    let mut hint = format!("its log is `{}`", log.display());
-    if lines.is_empty() {
-        hint.push_str("; it wrote nothing");
-    } else {
-        hint.push_str(", which ends with:");
-        for line in lines {
-            hint.push_str("\n  ");
-            hint.push_str(line);
-        }
-    }
-    hint
 }

@@ -187,7 +187,11 @@ impl Identity {
 pub(super) fn hash_file(path: &Path) -> io::Result<(Identity, Digest)> {
     let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
     let mut options = fs_err::OpenOptions::new();
-    let mut file = options.read(true).custom_flags(flags).open(path)?;
+    hash_open(options.read(true).custom_flags(flags).open(path)?)
+}
+
+/// The same of a file that is open already: one that /proc leads to has no other name.
+pub(super) fn hash_open(mut file: fs_err::File) -> io::Result<(Identity, Digest)> {
     let before = Identity::of(&file.metadata()?);
     let mut hasher = Sha256::new();
     let mut chunk = vec![0; HASH_CHUNK_BYTES];
@@ -199,7 +203,7 @@ pub(super) fn hash_file(path: &Path) -> io::Result<(Identity, Digest)> {
     }
     let after = Identity::of(&file.metadata()?);
     if before != after {
-        return Err(io::Error::other(format!("`{}` changes while it is read", path.display())));
+        return Err(io::Error::other(format!("`{}` changes while it is read", file.path().display())));
     }
     Ok((before, Digest::from_bytes(hasher.finalize().into())))
 }

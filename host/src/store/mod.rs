@@ -5,6 +5,7 @@
 //! what is asked for is a digest.
 
 mod error;
+mod hold;
 mod manifest;
 mod prune;
 mod quarantine;
@@ -17,7 +18,8 @@ use std::time::SystemTime;
 
 use unship_core::capsule::{Capsule, Manifest};
 use unship_core::protocol::StoredRelease;
-use unship_core::release::{Release, Tag};
+use unship_core::release::{Digest, Release, Tag};
+use unship_core::running::KnownRelease;
 
 pub use error::StoreError;
 pub use manifest::{DEPTH_MAX, FILES_MAX, PATH_BYTES_MAX, check_manifest, manifest_of};
@@ -136,6 +138,33 @@ impl Store {
         Ok(Some((written, stored)))
     }
 
+    /// The release that is stored under `tag`, if one is and its manifest can be read.
+    pub(crate) fn stored(&self, tag: &Tag) -> Option<Release> {
+        self.manifest_at(tag).ok().flatten().map(|manifest| manifest.release())
+    }
+
+    /// The stored releases with their files, oldest first; without those whose manifest cannot be read.
+    pub(crate) fn known(&self) -> Vec<KnownRelease> {
+        let listed = self.list().map(|listed| listed.found).unwrap_or_default();
+        let known = |stored: StoredRelease| {
+            let manifest = self.manifest_for(&stored.release).ok();
+            KnownRelease { release: stored.release, manifest }
+        };
+        listed.into_iter().map(known).collect()
+    }
+
+    /// Whether one of the release's executables has this content.
+    pub(crate) fn has_executable(&self, release: &Release, sha256: &Digest) -> Result<bool, StoreError> {
+        let manifest = self.manifest_for(release)?;
+        Ok(manifest.files.iter().any(|file| file.executable && file.sha256 == *sha256))
+    }
+
+    /// The digest of a release's file.
+    pub(crate) fn digest_of(&self, release: &Release, path: &str) -> Result<Option<Digest>, StoreError> {
+        let manifest = self.manifest_for(release)?;
+        Ok(manifest.files.iter().find(|file| file.path == path).map(|file| file.sha256))
+    }
+
     /// The release that is started at boot.
     pub fn current(&self) -> Result<Option<Release>, StoreError> {
         let path = self.current_link();
@@ -181,6 +210,12 @@ impl Store {
         let stat = rustix::fs::statvfs(folder).map_err(io::Error::from)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
+}
+
+/// Size and digest of a file, also through symlinks and through /proc.
+pub(crate) fn hash_through(path: &Path) -> io::Result<(u64, Digest)> {
+    let (identity, digest) = manifest::hash_open(fs_err::File::open(path)?)?;
+    Ok((identity.size, digest))
 }
 
 /// Reads one of unship's own JSON files; `None` when it is not there.

@@ -1,7 +1,7 @@
 //! How a release gets onto the disk: staged in `<root>/staging/<digest>/`, in pieces and over several
 //! attempts where it must, then checked byte for byte and published by one rename.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,9 @@ use crate::durable;
 const ROOM_RESERVE_BYTES: u64 = 1 << 20;
 /// What a file may need on disk beyond its size.
 const ROOM_PER_FILE_BYTES: u64 = 4 << 10;
+
+/// How much of a file is in memory while it is copied.
+const COPY_CHUNK_BYTES: usize = 1 << 20;
 
 /// What is still missing of a release.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +106,26 @@ impl Store {
             return Err(of_write(error));
         }
         Ok(())
+    }
+
+    /// Adds the bytes of a file of this host to a staged file, from where that ends now.
+    pub fn write_from(
+        &self,
+        digest: &Digest,
+        missing: &MissingFile,
+        source: &Path,
+    ) -> Result<(), StoreError> {
+        let mut from = fs_err::File::open(source)?;
+        from.seek(io::SeekFrom::Start(missing.have))?;
+        let mut offset = missing.have;
+        let mut chunk = vec![0; COPY_CHUNK_BYTES];
+        loop {
+            match from.read(&mut chunk)? {
+                0 => return Ok(()),
+                length => self.write(digest, &missing.path, offset, &chunk[..length])?,
+            }
+            offset = fs_err::metadata(self.staging_of(digest).join("files").join(&missing.path))?.len();
+        }
     }
 
     fn staged_manifest(&self, digest: &Digest) -> Result<Manifest, StoreError> {

@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use proptest::prelude::*;
-use unship_core::capsule::{CAPSULE_FORMAT, ManifestFile};
+use unship_core::capsule::{CAPSULE_FORMAT, FlagEra, ManifestFile};
 use unship_core::evidence::Evidence;
 use unship_core::protocol::WRITE_BYTES_MAX;
 use unship_core::release::Digest;
@@ -22,6 +22,9 @@ fn capsule(release: &Release) -> Capsule {
         migrations: missing(),
         queries: missing(),
         flags: missing(),
+        flag_era: FlagEra::default(),
+        ci: Evidence::default(),
+        schema: Evidence::default(),
         verdicts: Evidence::Missing { why: "a test".to_owned() },
     }
 }

@@ -16,7 +16,23 @@ use super::wire::StartOrder;
 use super::{log, proc};
 use crate::clock;
 
+/// What `Retry-After` says where the mark that would tell cannot be read.
+const RETRY_AFTER_S: u32 = 60;
+
 impl Daemon {
+    /// Answers for a held host on every listener on which nothing of its own answers yet.
+    fn boot_held(&mut self, retry_after_s: u32) {
+        let units: Vec<_> = self.spec.units.iter().filter(|unit| unit.listen.is_some()).cloned().collect();
+        for unit in units {
+            let order = StartOrder::hold(&unit, retry_after_s, self.paths.root.clone());
+            match self.start(order) {
+                Ok((_, false)) => {}
+                Ok((_, true)) => self.log.say(&format!("{} answers 503: the host is held", unit.name)),
+                Err(error) => self.log.say(&format!("{} cannot be held: {error}", unit.name)),
+            }
+        }
+    }
+
     /// Takes over the slots of a predecessor of this boot. What ended while nobody looked is a failure with
     /// an unknown status; it is started again like any other.
     ///
@@ -152,6 +168,15 @@ impl Daemon {
     /// Starts what `current` names for every unit that has no instance: after a reboot, all of them. What
     /// stands against it is said in the log and seen by who observes the host: nothing runs.
     pub(super) fn boot(&mut self) {
+        match self.store.held() {
+            Ok(None) => {}
+            Ok(Some(held)) => return self.boot_held(held.retry_after_s),
+            // A mark that cannot be read is a mark all the same.
+            Err(error) => {
+                self.log.say(&format!("the host is held: {error}"));
+                return self.boot_held(RETRY_AFTER_S);
+            }
+        }
         let release = match self.store.current() {
             Ok(Some(release)) => release,
             Ok(None) => return,

@@ -36,8 +36,10 @@ pub use client::{Client, wait_until_up};
 pub use error::SuperviseError;
 pub(crate) use proc::listening;
 pub use shim::{SHIM_VERB, ShimError, exec_shim};
-pub(crate) use wire::{SlotView, StartOrder, View};
+pub(crate) use slot::READY_MOMENT;
+pub(crate) use wire::{ListenerView, SlotView, StartOrder, View};
 
+use crate::hold::HOLD_VERB;
 use crate::paths::HostPaths;
 
 /// A unix socket's path has 108 bytes; this leaves room for the longest name below the folder.
@@ -50,6 +52,8 @@ pub struct SuperviseOptions {
     pub shim_program: PathBuf,
     /// The arguments that make it the shim.
     pub shim_args: Vec<OsString>,
+    /// The arguments that make it answer for a held host, before the seconds of `Retry-After`.
+    pub hold_args: Vec<OsString>,
     /// The most bytes in an instance's log before its older part is moved aside.
     pub log_bytes_max: u64,
 }
@@ -60,6 +64,7 @@ impl Default for SuperviseOptions {
             // The running program itself, even when the file was replaced by a newer one meanwhile.
             shim_program: PathBuf::from("/proc/self/exe"),
             shim_args: vec![OsString::from(SHIM_VERB)],
+            hold_args: vec![OsString::from(HOLD_VERB)],
             log_bytes_max: 8 << 20,
         }
     }

@@ -10,16 +10,6 @@ use super::wire::{ListenerView, SlotView};
 /// The most processes that are looked at when one is searched by its environment.
 const PROCESSES_MAX: usize = 100_000;
 
-/// When a process was started, in clock ticks since boot. With the pid and the boot it names a process for
-/// good; an exec does not change it.
-pub(super) fn start_ticks(pid: u32) -> io::Result<u64> {
-    let stat = fs_err::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field is the program's name in parentheses and may hold anything, so count from its end;
-    // the start time is field 22 of proc(5), the twentieth after the name.
-    let ticks = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19)?.parse().ok());
-    ticks.ok_or_else(|| io::Error::other(format!("`/proc/{pid}/stat` has no start time")))
-}
-
 /// Whether the process is there, ended ones that nobody waited for included.
 pub(super) fn exists(pid: u32) -> bool {
     std::path::Path::new(&format!("/proc/{pid}")).exists()
@@ -33,13 +23,16 @@ pub(super) fn boot_id() -> io::Result<String> {
 /// The living processes that were started with `UNSHIP_INVOCATION=invocation`: the instance and what inherited
 /// its environment.
 pub(super) fn of_invocation(invocation: &str) -> Vec<u32> {
-    let wanted = format!("UNSHIP_INVOCATION={invocation}");
+    // systemd's name for the same, for processes that it started.
+    let wanted = ["UNSHIP_INVOCATION=", "INVOCATION_ID="].map(|name| format!("{name}{invocation}"));
     let Ok(entries) = fs_err::read_dir("/proc") else { return Vec::new() };
     let pids =
         entries.take(PROCESSES_MAX).filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     let ours = pids.filter(|pid| {
         let environment = fs_err::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+        environment
+            .split(|byte| *byte == 0)
+            .any(|variable| wanted.iter().any(|wanted| wanted.as_bytes() == variable))
     });
     ours.collect()
 }

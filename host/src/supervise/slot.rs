@@ -18,7 +18,7 @@ use crate::clock;
 /// How long a process that got its SIGTERM for not getting ready may take to end.
 const LATE_DRAIN: Duration = Duration::from_secs(5);
 /// How long a process that says nothing must run to count as ready.
-const READY_MOMENT: Duration = Duration::from_millis(250);
+pub(crate) const READY_MOMENT: Duration = Duration::from_millis(250);
 /// The shortest wait before a restart, so that a release that cannot start does not take a whole core.
 pub(super) const RESTART_DELAY_MS_MIN: u64 = 10;
 
@@ -71,7 +71,7 @@ impl Process {
             Err(rustix::io::Errno::SRCH) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let Ok(found) = proc::start_ticks(pid) else { return Ok(None) };
+        let Ok(found) = clock::start_ticks(pid) else { return Ok(None) };
         if start_ticks.is_some_and(|expected| expected != found) {
             return Ok(None);
         }
@@ -89,7 +89,7 @@ impl Process {
         // While anything of the group lives, its number is not given to another process. When the leader is
         // gone and the number has another owner, there is no group of ours left.
         let ours =
-            !proc::exists(self.pid) || proc::start_ticks(self.pid).is_ok_and(|t| t == self.start_ticks);
+            !proc::exists(self.pid) || clock::start_ticks(self.pid).is_ok_and(|t| t == self.start_ticks);
         if let Some(group) = i32::try_from(self.pid).ok().and_then(Pid::from_raw)
             && ours
         {
@@ -267,6 +267,8 @@ impl Slot {
             },
             log: self.log.clone(),
             log_from: self.log_from,
+            runs: None,
+            waits: false,
         }
     }
 

@@ -87,10 +87,18 @@ pub(super) fn prepare(
         variable.push(value);
         variable
     };
+    let arguments = unit.command.iter().skip(1).map(OsString::from);
+    // What answers for a held host is this program itself.
+    let (program, arguments) = if slot.order.release.is_hold() {
+        let all = options.hold_args.iter().cloned().chain(arguments);
+        (options.shim_program.clone(), all.collect())
+    } else {
+        (slot.order.program(), arguments.collect())
+    };
     let launch = Launch {
         folder: slot.order.files.clone().into_os_string(),
-        program: slot.order.program().into_os_string(),
-        arguments: unit.command.iter().skip(1).map(OsString::from).collect(),
+        program: program.into_os_string(),
+        arguments,
         environment: environment.into_iter().map(pair).collect(),
     };
     Ok((launch, log))

@@ -1,16 +1,22 @@
 //! What is said over the control socket: one JSON value a line, one answer to each question. Private to this
 //! program: both sides are the same version or the client says so.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use unship_core::protocol::{Instance, InstanceExit, UnitSpec};
-use unship_core::release::Release;
+use unship_core::release::{Digest, Release};
+
+use crate::hold::HOLD_VERB;
 
 /// The longest question in bytes.
 pub(super) const ASK_BYTES_MAX: usize = 1 << 20;
 /// The longest time a client may wait for a change in one question.
 pub(super) const WAIT_MS_MAX: u64 = 60_000;
+
+/// How long an instance that answers for a held host may take to get ready.
+const HOLD_READY_MS_MAX: u64 = 5_000;
 
 /// What an instance is started from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +32,22 @@ pub(crate) struct StartOrder {
 }
 
 impl StartOrder {
+    /// An instance that answers for a unit with a listener while the host is held. `root` is a folder that is
+    /// always there.
+    pub(crate) fn hold(unit: &UnitSpec, retry_after_s: u32, root: PathBuf) -> StartOrder {
+        StartOrder {
+            unit: UnitSpec {
+                command: vec![HOLD_VERB.to_owned(), retry_after_s.to_string()],
+                environment: BTreeMap::new(),
+                notify: true,
+                ..unit.clone()
+            },
+            release: Release::hold(),
+            files: root,
+            ready_ms_max: HOLD_READY_MS_MAX,
+        }
+    }
+
     /// The file that the unit's command names.
     pub(super) fn program(&self) -> PathBuf {
         self.files.join(self.unit.command.first().map_or("", String::as_str))
@@ -144,4 +166,10 @@ pub(crate) struct SlotView {
     pub(crate) log: PathBuf,
     /// Where in the log its present process begins.
     pub(crate) log_from: u64,
+    /// What its process executes, where that is a copy of the release's file.
+    #[serde(default)]
+    pub(crate) runs: Option<Digest>,
+    /// Nothing runs before its time comes.
+    #[serde(default)]
+    pub(crate) waits: bool,
 }

@@ -3,5 +3,6 @@
 mod damage;
 mod drain;
 mod flip;
+mod hold;
 mod runner;
 mod support;

@@ -253,7 +253,7 @@ fn a_runner_killed_at_any_moment_of_a_flip_leaves_nothing_behind() {
         // A fixed walk over 0 to 25 ms: the same moments in every run, as far as the machine allows.
         moment_us = (moment_us * 7_919 + 104_729) % 25_000;
         let request = host.converge_to(target, Flip::Overlap);
-        let mut agent = unship_host::agent::Agent::open(host.paths.clone()).expect("agent");
+        let mut agent = unship_host::agent::Agent::open(host.setup()).expect("agent");
         let envelope = Envelope {
             version: PROTOCOL_VERSION,
             run: crate::support::run(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use unship_core::capsule::{CAPSULE_FORMAT, Capsule, Manifest};
+use unship_core::capsule::{CAPSULE_FORMAT, Capsule, FlagEra, Manifest};
 use unship_core::evidence::Evidence;
 use unship_core::protocol::*;
 use unship_core::release::{Release, RunId, Tag};
@@ -53,11 +53,16 @@ impl Host {
             drain_ms_max: DRAIN_MS,
         };
         change(&mut spec);
-        let agent = Agent::open(paths.clone()).expect("agent");
+        let agent = Agent::open(setup(&paths, &spec)).expect("agent");
         let mut host = Host { folder, paths, agent, address, spec, epoch: 1, runner: None };
         host.start_runner();
         host.claim();
         host
+    }
+
+    /// What an agent of this host is opened with.
+    pub fn setup(&self) -> HostSetup {
+        setup(&self.paths, &self.spec)
     }
 
     pub fn start_runner(&mut self) {
@@ -226,6 +231,15 @@ impl Drop for Host {
     }
 }
 
+fn setup(paths: &HostPaths, spec: &ServiceSpec) -> HostSetup {
+    HostSetup {
+        root: paths.root.display().to_string(),
+        runtime: paths.runtime.display().to_string(),
+        manager: Manager::ChildRunner,
+        service: spec.clone(),
+    }
+}
+
 pub fn unit(name: &str, listen: Option<SocketAddr>) -> UnitSpec {
     UnitSpec {
         name: name.to_owned(),
@@ -234,6 +248,7 @@ pub fn unit(name: &str, listen: Option<SocketAddr>) -> UnitSpec {
         environment: [("DEMO".to_owned(), "1".to_owned())].into(),
         notify: true,
         restart_delay_ms: 50,
+        systemd: None,
     }
 }
 
@@ -256,6 +271,9 @@ pub fn capsule(release: &Release) -> Capsule {
         migrations: missing(),
         queries: missing(),
         flags: missing(),
+        flag_era: FlagEra::default(),
+        ci: Evidence::default(),
+        schema: Evidence::default(),
         verdicts: Evidence::Missing { why: "a test".to_owned() },
     }
 }
@@ -271,9 +289,19 @@ pub fn free_address() -> SocketAddr {
 }
 
 pub fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    rest_of(ask(address, path)?)
+}
+
+/// Sends a request.
+pub fn ask(address: SocketAddr, path: &str) -> std::io::Result<TcpStream> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")?;
+    Ok(stream)
+}
+
+/// The body of an answer that is right.
+pub fn rest_of(mut stream: TcpStream) -> std::io::Result<String> {
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     let body = text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());

@@ -20,7 +20,7 @@ fn print_step(step: &StepReport, folder: &str, output: &mut Output) {
             Effect::Assumes => "notice",
         };
         let line = step.up.error.as_ref().and_then(|error| error.line);
-        annotate(level, &up, line, reason.rule, &reason.text, output);
+        annotate(level, &up, line, &reason.rule, &reason.text, output);
     }
     if !is_wrong_down(step.down.class) {
         return;

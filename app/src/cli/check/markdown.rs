@@ -2,6 +2,7 @@
 
 use unship_core::verdict::{Effect, StepReport, UpClass, Verdict};
 
+use super::text::{boot_words, queries_words};
 use crate::cli::output::Output;
 use crate::flow::check::{CheckReport, is_wrong_down};
 
@@ -38,6 +39,16 @@ pub(super) fn print(report: &CheckReport, output: &mut Output) {
     for step in report.steps.iter().take(STEPS_MAX) {
         details(step, output);
     }
+    if let Some(span) = &report.span_verdict {
+        output.line("");
+        output.line(format!("Queries: {}", plain(&queries_words(&span.queries))));
+        output.line("");
+        output.line(format!("Boot: {}", plain(&boot_words(&span.boot))));
+        for reason in span.reasons.iter().filter(|reason| reason.rule.contains("quer")) {
+            let word = if reason.effect == Effect::Breaks { "**breaks**" } else { "unknown" };
+            output.line(format!("- {word}: {} ({})", plain(&reason.text), code(&reason.rule)));
+        }
+    }
     output.line("");
     output.line(format!("Run on {}.", report.server));
 }
@@ -52,7 +63,7 @@ fn details(step: &StepReport, output: &mut Output) {
                 Effect::Unknown => "**unknown**",
                 Effect::Assumes => "assumes",
             };
-            format!("- {word}: {} ({})", plain(&reason.text), code(reason.rule))
+            format!("- {word}: {} ({})", plain(&reason.text), code(&reason.rule))
         })
         .collect();
     if is_wrong_down(step.down.class) {

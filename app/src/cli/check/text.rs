@@ -1,15 +1,21 @@
 //! The check for people.
 
 use anstyle::Style;
-use unship_core::verdict::{DownClass, DownReport, Effect, Reup, StepReport, UpClass, Verdict};
+use unship_core::explain;
+use unship_core::verdict::{
+    Boot, BootAnswer, DownClass, DownReport, Effect, QueryEvidence, Reup, SpanVerdict, StepReport, UpClass,
+    Verdict,
+};
 
 use crate::cli::output::{BAD, DIM, GOOD, Output, STRONG, WARN};
 use crate::flow::check::{CheckReport, is_wrong_down};
+use crate::ports::LiveSchema;
 
 /// Most lines about one list of a step.
 const LINES_MAX: usize = 8;
 
-pub(super) fn print(report: &CheckReport, output: &mut Output) {
+/// `live` is the live database, if it was looked at.
+pub(super) fn print(report: &CheckReport, live: Option<&LiveSchema>, output: &mut Output) {
     for remark in &report.remarks {
         output.note(format!("{WARN}note:{WARN:#} {remark}"));
     }
@@ -18,7 +24,7 @@ pub(super) fn print(report: &CheckReport, output: &mut Output) {
         print_step(step, width, report.span.is_some(), output);
     }
     output.line("");
-    print_summary(report, output);
+    print_summary(report, live, output);
 }
 
 fn print_step(step: &StepReport, width: usize, in_detail: bool, output: &mut Output) {
@@ -41,11 +47,7 @@ fn print_step(step: &StepReport, width: usize, in_detail: bool, output: &mut Out
         if !in_detail && reason.effect == Effect::Assumes || step.up.error.is_some() {
             continue;
         }
-        let (word, style) = match reason.effect {
-            Effect::Breaks => ("breaks", BAD),
-            Effect::Unknown => ("unknown", WARN),
-            Effect::Assumes => ("assumes", DIM),
-        };
+        let (word, style) = effect_words(reason.effect);
         output.line(format!("    {style}{word:<7}{style:#} {} {DIM}[{}]{DIM:#}", reason.text, reason.rule));
     }
     print_down(&step.down, output);
@@ -135,7 +137,7 @@ fn verdict_style(verdict: Verdict) -> Style {
     }
 }
 
-fn print_summary(report: &CheckReport, output: &mut Output) {
+fn print_summary(report: &CheckReport, live: Option<&LiveSchema>, output: &mut Output) {
     let summary = &report.summary;
     let listed = |counts: &std::collections::BTreeMap<&'static str, usize>| {
         let mut counts: Vec<_> = counts.iter().collect();
@@ -159,6 +161,14 @@ fn print_summary(report: &CheckReport, output: &mut Output) {
         output.line(format!("  down     {}", listed(&summary.down)));
         output.line(format!("  verdict  {}", listed(&summary.verdict)));
     }
+    if let Some(verdict) = &report.span_verdict {
+        print_span(verdict, live, output);
+        // Those of single steps stand there.
+        let of_steps = |remark: &&String| report.steps.iter().any(|step| step.remarks.contains(*remark));
+        for remark in verdict.remarks.iter().filter(|remark| !of_steps(remark)) {
+            output.line(format!("    {DIM}note    {remark}{DIM:#}"));
+        }
+    }
     if let Some(span) = &report.span {
         let style = verdict_style(report.verdict);
         let words = match report.verdict {
@@ -174,6 +184,59 @@ fn print_summary(report: &CheckReport, output: &mut Output) {
             span.new,
             span.old
         ));
+    }
+}
+
+/// What the span as a whole says: its queries, its boot, its locks.
+fn print_span(span: &SpanVerdict, live: Option<&LiveSchema>, output: &mut Output) {
+    output.line(format!("  queries  {}", queries_words(&span.queries)));
+    output.line(format!("  boot     {}", boot_words(&span.boot)));
+    let locks = span
+        .locks
+        .iter()
+        .filter(|lock| lock.stops_others())
+        .map(|lock| explain::lock(lock, live.and_then(|live| live.bytes_of(&lock.table))));
+    some(locks.collect::<Vec<_>>().into_iter(), "  locks    ", output);
+    let reasons = span
+        .reasons
+        .iter()
+        .filter(|reason| reason.effect >= Effect::Unknown || span.verdict == Verdict::Compatible);
+    for reason in reasons.take(3 * LINES_MAX) {
+        let (word, style) = effect_words(reason.effect);
+        output.line(format!("    {style}{word:<7}{style:#} {} {DIM}[{}]{DIM:#}", reason.text, reason.rule));
+    }
+    for settle in &span.settles {
+        output.line(format!("    {WARN}settles{WARN:#} {settle}"));
+    }
+}
+
+pub(in crate::cli) fn queries_words(queries: &QueryEvidence) -> String {
+    match queries {
+        QueryEvidence::No { how } => format!("none known; {how}"),
+        QueryEvidence::Yes { source, usable, passed, unusable } => {
+            let mut words = format!("{passed} of {usable} from {source} plan on the newer schema");
+            if *unusable > 0 {
+                words.push_str(&format!("; {unusable} do not plan even on the older one and prove nothing"));
+            }
+            words
+        }
+    }
+}
+
+pub(in crate::cli) fn boot_words(boot: &Boot) -> String {
+    let proven = if boot.proven { "proved" } else { "by rule" };
+    match boot.answer {
+        BootAnswer::Starts => format!("starts ({proven}): {}", boot.why),
+        BootAnswer::Refuses => format!("refuses ({proven}): {}", boot.why),
+        BootAnswer::Unknown => format!("not known: {}", boot.why),
+    }
+}
+
+fn effect_words(effect: Effect) -> (&'static str, Style) {
+    match effect {
+        Effect::Breaks => ("breaks", BAD),
+        Effect::Unknown => ("unknown", WARN),
+        Effect::Assumes => ("assumes", DIM),
     }
 }
 

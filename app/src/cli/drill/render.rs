@@ -5,9 +5,13 @@ use unship_core::time::DurationText;
 use super::chart;
 use crate::cli::output::{BAD, DIM, GOOD, STRONG};
 use crate::flow::drill::{DrillReport, Phase, PhaseFigures};
+use crate::load::attribution::Blame;
 
 /// The width when standard output is no terminal.
 const WIDTH_DEFAULT: usize = 100;
+
+/// How many of users' values that differ are shown one by one.
+const DIFFERENCES_MAX: usize = 20;
 
 /// Columns of the terminal.
 pub(super) fn width() -> usize {
@@ -24,7 +28,7 @@ pub(super) fn report(report: &DrillReport, width: usize) -> Vec<String> {
     lines.extend(timeline(report));
     lines.push(String::new());
     lines.extend(chart::draw(&report.course, report.bucket_ms, &report.phases, width));
-    lines.push(legend());
+    lines.push(legend(report));
     lines.push(String::new());
     lines.extend(phases(report));
     lines.extend(failures(report));
@@ -39,14 +43,25 @@ pub(super) fn report(report: &DrillReport, width: usize) -> Vec<String> {
 
 fn headline(report: &DrillReport) -> String {
     let DrillReport { scenario, from, to, .. } = report;
+    let done = match (&report.flag, report.option) {
+        (Some(_), _) => "flag off",
+        (None, Some(2)) => "hotfix serves",
+        (None, _) => "rolled back",
+    };
     let words = match report.outcome {
-        "rolled_back" => format!("{GOOD}rolled back{GOOD:#} in {}", ms_text(report.ceremony_ms)),
-        "not_held" => format!("{BAD}rolled back, but not as it must be{BAD:#}"),
-        _ => format!("{BAD}not rolled back{BAD:#}"),
+        "rolled_back" | "rolled_forward" | "flag_off" => {
+            format!("{GOOD}{done}{GOOD:#} in {}", ms_text(report.ceremony_ms))
+        }
+        "not_held" => format!("{BAD}{done}, but not as it must be{BAD:#}"),
+        _ => format!("{BAD}not done{BAD:#}"),
+    };
+    let releases = match &report.flag {
+        None => format!("{from} -> {to}"),
+        Some(flag) => format!("{from}, flag {flag}"),
     };
     let (requests, failed) = (thousands(report.requests), thousands(report.failed_requests));
     format!(
-        "{STRONG}{scenario}{STRONG:#} {from} -> {to}: {words}: {failed} of {requests} requests failed by unship"
+        "{STRONG}{scenario}{STRONG:#} {releases}: {words}: {failed} of {requests} requests failed by unship"
     )
 }
 
@@ -61,17 +76,38 @@ fn held(report: &DrillReport) -> Vec<String> {
 
 fn figures(report: &DrillReport) -> Vec<String> {
     let DrillReport { from, to, seen, seen_after_ms, ceremony_ms, floor_ms, .. } = report;
+    let verified = match &report.flag {
+        None => format!("{to} was verified"),
+        Some(flag) => format!("{flag} was read back as off"),
+    };
     let mut lines = vec![
         format!("  seen      {seen}, {} after the deploy of {from}", DurationText(*seen_after_ms)),
-        format!("  ceremony  {} from the first action until {to} was verified", ms_text(*ceremony_ms)),
-        format!("  floor     {} for the same flip without unship, on the idle machine", ms_text(*floor_ms)),
-        format!(
-            "  requests  {}: {} failed by unship, {} failed by {from}",
-            thousands(report.requests),
-            thousands(report.failed_requests),
-            thousands(report.failed_by_bad_release)
-        ),
+        format!("  ceremony  {} from the first action until {verified}", ms_text(*ceremony_ms)),
     ];
+    lines.extend(floor_ms.map(|ms| {
+        let what = if report.option == Some(3) { "start" } else { "flip" };
+        format!("  floor     {} for the same {what} without unship, on the idle machine", ms_text(ms))
+    }));
+    lines.push(format!(
+        "  requests  {}: {} failed by unship, {} failed by {from}",
+        thousands(report.requests),
+        thousands(report.failed_requests),
+        thousands(report.failed_by_bad_release)
+    ));
+    if let Some(held_ms) = report.held_ms {
+        lines.push(format!(
+            "  hold      {}: {} requests were answered with 503 and Retry-After, as said beforehand",
+            DurationText(held_ms),
+            thousands(report.held_requests)
+        ));
+    }
+    lines.extend(report.losses.iter().map(|loss| format!("  loss      {loss}; accepted, and salvaged")));
+    if let Some(users) = &report.users {
+        lines.push(format!("  users     {} values compared", thousands(users.compared)));
+        lines.extend(users.differences.iter().take(DIFFERENCES_MAX).map(|one| format!("            {one}")));
+        let more = users.differences.len().saturating_sub(DIFFERENCES_MAX);
+        lines.extend((more > 0).then(|| format!("            and {more} more; --json has all")));
+    }
     if report.sent_late > 0 {
         lines.push(format!(
             "  late      {} requests were sent late by this program: the machine was busy",
@@ -82,21 +118,34 @@ fn figures(report: &DrillReport) -> Vec<String> {
 }
 
 fn phase_name(report: &DrillReport, phase: Phase) -> String {
-    match phase {
-        Phase::Before => format!("{} serves", report.to),
-        Phase::Deploy => format!("deploy of {}", report.from),
-        Phase::Bad => format!("{} fails", report.from),
-        Phase::Rollback => "rollback".to_owned(),
-        Phase::After => format!("{} is back", report.to),
+    let DrillReport { from, to, good, .. } = report;
+    match (phase, &report.flag, report.option) {
+        (Phase::Before, ..) => format!("{good} serves"),
+        (Phase::Deploy, ..) => format!("deploy of {from}"),
+        (Phase::Bad, ..) => format!("{from} fails"),
+        (Phase::Rollback, Some(_), _) => "flag off".to_owned(),
+        (Phase::Rollback, None, Some(2)) => format!("hotfix {to}"),
+        (Phase::Rollback, None, _) => "rollback".to_owned(),
+        (Phase::After, Some(_), _) => format!("{from} mended"),
+        (Phase::After, None, Some(2)) => format!("{to} serves"),
+        (Phase::After, None, _) => format!("{to} is back"),
     }
 }
 
 fn phases(report: &DrillReport) -> Vec<String> {
     let by_bad = format!("by {}", report.from);
     let by_bad_width = by_bad.chars().count().max(9);
+    let is_held = report.held_ms.is_some();
+    let held = |text: &str| if is_held { format!("{text:>8}") } else { String::new() };
     let mut lines = vec![format!(
-        "  {DIM}{:<22}{:>9}{:>10}{:>8}  {by_bad:>by_bad_width$}{:>10}{:>10}{DIM:#}",
-        "phase", "length", "requests", "failed", "p50", "p99"
+        "  {DIM}{:<22}{:>9}{:>10}{:>8}{}  {by_bad:>by_bad_width$}{:>10}{:>10}{DIM:#}",
+        "phase",
+        "length",
+        "requests",
+        "failed",
+        held("held"),
+        "p50",
+        "p99"
     )];
     for figures in &report.phases {
         let PhaseFigures { phase, from_ms, until_ms, requests, failed, failed_by_bad_release, .. } = figures;
@@ -104,11 +153,12 @@ fn phases(report: &DrillReport) -> Vec<String> {
             figures.latency.map_or_else(|| "-".to_owned(), |latency| latency_text(of(latency)))
         };
         lines.push(format!(
-            "  {:<22}{:>9}{:>10}{:>8}  {:>by_bad_width$}{:>10}{:>10}",
+            "  {:<22}{:>9}{:>10}{:>8}{}  {:>by_bad_width$}{:>10}{:>10}",
             phase_name(report, *phase),
             DurationText(until_ms - from_ms).to_string(),
             thousands(*requests),
             thousands(*failed),
+            held(&thousands(figures.held)),
             thousands(*failed_by_bad_release),
             latency(|latency| latency.p50_us),
             latency(|latency| latency.p99_us),
@@ -121,10 +171,11 @@ fn failures(report: &DrillReport) -> Vec<String> {
     let mut lines = Vec::new();
     for figures in &report.phases {
         for group in &figures.failures {
-            let whose = match (group.by_bad_release, figures.phase) {
-                (true, _) => report.from.to_string(),
-                (false, Phase::Rollback | Phase::Deploy) => "unship".to_owned(),
-                (false, _) => "unexplained".to_owned(),
+            let whose = match (group.whose, figures.phase) {
+                (Blame::BadRelease, _) => report.from.to_string(),
+                (Blame::Held, _) => "held".to_owned(),
+                (Blame::Unship, Phase::Rollback | Phase::Deploy) => "unship".to_owned(),
+                (Blame::Unship, _) => "unexplained".to_owned(),
             };
             let reused = match group.on_reused_connection {
                 0 => String::new(),
@@ -145,10 +196,15 @@ fn failures(report: &DrillReport) -> Vec<String> {
     lines
 }
 
-fn legend() -> String {
+fn legend(report: &DrillReport) -> String {
+    let way = match (&report.flag, report.option) {
+        (Some(_), _) => "flag off",
+        (None, Some(2)) => "hotfix",
+        (None, _) => "rollback",
+    };
     let letter = chart::phase_letter;
     format!(
-        "  {:>8}  {} deploy of the bad release, {} it fails, {} rollback",
+        "  {:>8}  {} deploy of the bad release, {} it fails, {} {way}",
         "",
         letter(Phase::Deploy),
         letter(Phase::Bad),

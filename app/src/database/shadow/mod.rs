@@ -3,6 +3,7 @@
 //! Owns their life: made here, limited, and gone afterwards, also after a `kill -9`. Never touches a database
 //! that it did not make.
 
+mod account;
 pub mod postgres;
 pub mod sqlite;
 

@@ -198,6 +198,13 @@ async fn index_columns(connection: &mut SqliteConnection, index: &str) -> Result
 }
 
 impl Schema {
+    /// Leaves out tables, and what belongs to them, and everything else whose name is not to be kept.
+    pub fn retain(&mut self, is_kept: impl Fn(&str) -> bool) {
+        self.tables.retain(|table| is_kept(&table.name));
+        self.indexes.retain(|index| is_kept(&index.table) && is_kept(&index.name));
+        self.texts.retain(|text| is_kept(&text.table) && is_kept(&text.name));
+    }
+
     /// The same in the terms of the one catalog. Tables named in `left_out` are the migration tool's own.
     pub fn catalog(&self, left_out: &[String]) -> Catalog {
         let mut catalog = Catalog::default();

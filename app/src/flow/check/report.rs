@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
+use unship_core::schema::Catalog;
 use unship_core::tools::{Changed, SpanMigrations};
-use unship_core::verdict::{DownClass, StepReport, Verdict};
+use unship_core::verdict::{DownClass, SpanVerdict, StepReport, Verdict};
 
 /// The releases that were compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -21,12 +22,26 @@ pub struct CheckReport {
     pub server: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub span: Option<Span>,
-    /// Does the older release run on the newest schema? The worst of the steps.
+    /// Does the older release run on the newest schema? That of the span, its boot included; without a span the worst
+    /// of the steps.
     pub verdict: Verdict,
+    /// Why, with what the older release's queries say, and whether it boots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub span_verdict: Option<SpanVerdict>,
     pub summary: Summary,
     pub steps: Vec<StepReport>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
+    /// The schemas at both ends of a span; not a part of the document.
+    #[serde(skip)]
+    pub schemas: Option<Schemas>,
+}
+
+/// What the migrations of two releases leave.
+#[derive(Debug, Clone)]
+pub struct Schemas {
+    pub before: Catalog,
+    pub after: Catalog,
 }
 
 /// The steps counted.
@@ -47,18 +62,27 @@ pub struct Summary {
 }
 
 impl CheckReport {
+    /// The span judged anew with what was found out since.
+    pub fn amend(&mut self, amend: impl FnOnce(&mut SpanVerdict)) {
+        if let Some(span) = &mut self.span_verdict {
+            amend(span);
+            self.verdict = span.overall();
+        }
+    }
+
     pub(super) fn of(
-        tool: String,
-        server: String,
+        [tool, server]: [String; 2],
         span: Option<Span>,
+        span_verdict: Option<SpanVerdict>,
         steps: Vec<StepReport>,
         remarks: Vec<String>,
-        whole: Duration,
-        judging: Duration,
+        schemas: Option<Schemas>,
+        [whole, judging]: [Duration; 2],
     ) -> Self {
-        let verdict = steps.iter().map(|step| step.verdict).max().unwrap_or(Verdict::Compatible);
+        let of_steps = || steps.iter().map(|step| step.verdict).max().unwrap_or(Verdict::Compatible);
+        let verdict = span_verdict.as_ref().map_or_else(of_steps, SpanVerdict::overall);
         let summary = Summary::of(&steps, whole, judging);
-        Self { tool, server, span, verdict, summary, steps, remarks }
+        Self { tool, server, span, verdict, span_verdict, summary, steps, remarks, schemas }
     }
 }
 

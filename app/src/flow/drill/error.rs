@@ -39,6 +39,12 @@ pub enum DrillError {
         /// What was seen instead.
         instead: String,
     },
+    /// The scenario names a flag, and the flag is not what is advised.
+    #[error("the scenario is mended by its flag, and what is advised is to {instead}")]
+    Advice {
+        /// What is advised, and why.
+        instead: String,
+    },
     /// The operator stopped it.
     #[error("the drill was stopped")]
     Stopped,
@@ -54,6 +60,10 @@ impl DrillError {
             | DrillError::Deploy { hint, .. } => hint.clone(),
             DrillError::NotSeen { .. } => Some(
                 "look at the logs with `unship drill --keep FOLDER`, or change `seen` in unship.toml".into(),
+            ),
+            DrillError::Advice { .. } => Some(
+                "the bad release's file of flags has to bring the flag: `file` and `install` in [flags]"
+                    .into(),
             ),
             DrillError::Load(_) | DrillError::Stopped => None,
         }

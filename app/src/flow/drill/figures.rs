@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use unship_core::release::Tag;
 
-use crate::load::attribution::{Attribution, Blame, InstanceLife, Window};
+use crate::load::attribution::{Attribution, Blame, Holding, InstanceLife, Unfit, Window};
 use crate::load::summary::{Latency, latency};
 use crate::load::{Recording, Sample};
 
@@ -14,8 +14,13 @@ use crate::load::{Recording, Sample};
 pub struct Windows {
     /// From the deploy of the bad release until it was proved.
     pub deploy: Window,
-    /// From the first action of the rollback until the target was verified.
+    /// From the first action of the rollback, or of bringing the hotfix out, until the target was verified.
     pub rollback: Window,
+    /// Since when the good release may have found a schema that it cannot run on; none where it runs on the bad
+    /// release's, or where that is not known.
+    pub unfit_us: Option<u64>,
+    /// That the rollback held the service.
+    pub holding: Option<Holding>,
 }
 
 /// The phases of a drill, in order.
@@ -28,9 +33,9 @@ pub enum Phase {
     Deploy,
     /// The bad release serves, or tries to.
     Bad,
-    /// It is taken back.
+    /// It is taken back, or superseded by its hotfix.
     Rollback,
-    /// The good release serves again.
+    /// What was wanted serves.
     After,
 }
 
@@ -74,8 +79,8 @@ pub struct FailureGroup {
     pub request: String,
     /// What became of it, in words.
     pub outcome: String,
-    /// Whether the bad release is proved to have caused them.
-    pub by_bad_release: bool,
+    /// Whose they are: where unship did not act, `unship` stands for nobody that is known.
+    pub whose: Blame,
     /// On connections that had carried a request before.
     pub on_reused_connection: u64,
     /// How many.
@@ -97,6 +102,8 @@ pub struct PhaseFigures {
     pub failed: u64,
     /// Those that the bad release is proved to have failed.
     pub failed_by_bad_release: u64,
+    /// Those that were answered as said beforehand, while the service was held.
+    pub held: u64,
     /// Latency of right answers, microseconds; none without any.
     pub latency: Option<Latency>,
     /// The failures, most frequent first.
@@ -112,43 +119,55 @@ pub struct Figures {
 
 impl Figures {
     /// Adds up a recording. `lives` are the processes of the unit that was loaded.
-    pub fn of(recording: &Recording, lives: &[InstanceLife], bad: &Tag, windows: Windows) -> Figures {
-        let deploy = Attribution::new(recording, lives, bad, windows.deploy);
+    pub fn of(
+        recording: &Recording,
+        lives: &[InstanceLife],
+        (good, bad): (&Tag, &Tag),
+        windows: Windows,
+    ) -> Figures {
+        let unfit = windows.unfit_us.map(|from_us| Unfit { release: good, from_us });
+        let deploy = Attribution::new(recording, lives, bad, windows.deploy).while_unfit(unfit);
         // After the target is verified the bad release still answers what it had accepted.
         let to_the_end = Window { from_us: windows.rollback.from_us, until_us: u64::MAX };
-        let rollback = Attribution::new(recording, lives, bad, to_the_end);
-        let by_bad = |phase: Phase, sample: &Sample| match phase {
-            Phase::Before => false,
-            Phase::Deploy => deploy.blame(sample) == Some(Blame::BadRelease),
-            // Nobody but the bad release acts there.
-            Phase::Bad => true,
-            Phase::Rollback | Phase::After => rollback.blame(sample) == Some(Blame::BadRelease),
+        let rollback = Attribution::new(recording, lives, bad, to_the_end)
+            .while_held(windows.holding)
+            // Its last processes may finish their requests still when the way out begins.
+            .while_unfit(unfit);
+        let whose = |phase: Phase, sample: &Sample| {
+            let blame = match phase {
+                Phase::Before => None,
+                Phase::Deploy => deploy.blame(sample),
+                // Nobody but the bad release acts there.
+                Phase::Bad => Some(Blame::BadRelease),
+                Phase::Rollback | Phase::After => rollback.blame(sample),
+            };
+            blame.unwrap_or(Blame::Unship)
         };
         let end = recording.samples.iter().map(|sample| sample.scheduled_us).max().unwrap_or(0);
         let mut phases = Vec::new();
         for phase in Phase::ALL {
             let samples: Vec<&Sample> =
                 recording.samples.iter().filter(|sample| windows.phase(sample) == phase).collect();
-            let mut groups: BTreeMap<(u16, String, bool), (u64, u64)> = BTreeMap::new();
+            let mut groups: BTreeMap<(u16, String, Blame), (u64, u64)> = BTreeMap::new();
             for sample in samples.iter().filter(|sample| recording.failed(sample)) {
-                let key = (sample.request, sample.outcome.to_string(), by_bad(phase, sample));
+                let key = (sample.request, sample.outcome.to_string(), whose(phase, sample));
                 let (count, reused) = groups.entry(key).or_default();
                 *count += 1;
                 *reused += u64::from(sample.reused);
             }
             let mut failures: Vec<FailureGroup> = groups
                 .into_iter()
-                .map(|((request, outcome, by_bad_release), (count, on_reused_connection))| FailureGroup {
+                .map(|((request, outcome, whose), (count, on_reused_connection))| FailureGroup {
                     request: recording.request_name(request).to_owned(),
                     outcome,
-                    by_bad_release,
+                    whose,
                     on_reused_connection,
                     count,
                 })
                 .collect();
             failures.sort_by_key(|group| std::cmp::Reverse(group.count));
-            let sum = |by_bad: bool| {
-                failures.iter().filter(|group| group.by_bad_release == by_bad).map(|group| group.count).sum()
+            let sum = |whose: Blame| {
+                failures.iter().filter(|group| group.whose == whose).map(|group| group.count).sum()
             };
             let (from_us, until_us) = windows.bounds(phase, end);
             phases.push(PhaseFigures {
@@ -156,8 +175,9 @@ impl Figures {
                 from_ms: from_us / 1_000,
                 until_ms: until_us / 1_000,
                 requests: samples.len() as u64,
-                failed: sum(false),
-                failed_by_bad_release: sum(true),
+                failed: sum(Blame::Unship),
+                failed_by_bad_release: sum(Blame::BadRelease),
+                held: sum(Blame::Held),
                 latency: latency(recording, samples.iter().copied()),
                 failures,
             });

@@ -52,7 +52,7 @@ impl Lives {
                 InstanceState::Draining => process.asked = true,
                 InstanceState::Starting | InstanceState::Ready => process.undisturbed = Some(asked_at),
                 // Ended already: its end is among the exits.
-                InstanceState::Restarting => {}
+                InstanceState::Restarting | InstanceState::Failed => {}
             }
         }
         for exit in &state.exits {

@@ -16,6 +16,7 @@ struct Notes {
     watcher: Arc<dyn Progress>,
     /// The load's beginning, from which moments are counted.
     zero: OnceLock<Instant>,
+    began: Mutex<Vec<(Instant, String)>>,
     ended: Mutex<Vec<(Instant, String)>>,
 }
 
@@ -24,6 +25,7 @@ impl Timeline {
         let notes = Arc::new(Notes {
             watcher: Arc::clone(&world.progress),
             zero: OnceLock::new(),
+            began: Mutex::new(Vec::new()),
             ended: Mutex::new(Vec::new()),
         });
         let world = World { progress: Arc::clone(&notes) as Arc<dyn Progress>, ..world.clone() };
@@ -46,6 +48,12 @@ impl Timeline {
     /// Shows what is no step of a run, and so no part of the timeline.
     pub(super) fn watcher(&self) -> &dyn Progress {
         self.notes.watcher.as_ref()
+    }
+
+    /// When the first step of these titles began, if one did after `since`.
+    pub(super) fn began_at(&self, titles: &[String], since: Instant) -> Option<Instant> {
+        let began = self.notes.began.lock().unwrap_or_else(PoisonError::into_inner);
+        began.iter().find(|(at, what)| *at >= since && titles.contains(what)).map(|(at, _)| *at)
     }
 
     /// When the latest step of this title ended well, if that was after `since`.
@@ -77,6 +85,9 @@ impl Notes {
 
 impl Progress for Notes {
     fn started(&self, title: &str) {
+        let mut began = self.began.lock().unwrap_or_else(PoisonError::into_inner);
+        began.push((Instant::now(), title.to_owned()));
+        drop(began);
         self.watcher.started(title);
     }
 

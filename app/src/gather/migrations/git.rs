@@ -1,7 +1,7 @@
 //! Reads a commit through git's plumbing: `rev-parse`, `ls-tree`, `cat-file`. The work tree, the index and the
 //! references are never looked at or changed; nothing is fetched.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -88,6 +88,57 @@ pub(super) async fn read(
     let project = blobs.split_off(migrations.min(blobs.len()));
     files.extend(blobs.into_iter().map(|file| read_whole(file.path, file.bytes)));
     Ok(gathered(folder, Some(commit), files, &project, skipped))
+}
+
+/// How many tags are listed.
+const TAGS_MAX: usize = 20;
+
+/// The newest tags, newest first; none where there is no repository.
+pub(in crate::gather) async fn tags(repository: &Path) -> Vec<String> {
+    let arguments = ["--sort=-creatordate", "--format=%(refname:strip=2)", "--count=20", "refs/tags"];
+    let listed = run(repository, "for-each-ref", &arguments, Vec::new(), 64 * 1024).await.unwrap_or_default();
+    String::from_utf8_lossy(&listed).lines().take(TAGS_MAX).map(str::to_owned).collect()
+}
+
+/// The files of a commit.
+pub(in crate::gather) struct Listing {
+    repository: PathBuf,
+    entries: Vec<Entry>,
+}
+
+/// Lists the files of a commit.
+pub(in crate::gather) async fn list(repository: &Path, revision: &str) -> Result<Listing, GatherError> {
+    let commit = resolve(repository, revision).await?;
+    let arguments = ["-r", "-z", "-l", "--full-tree", "--end-of-options", &commit];
+    let listing = run(repository, "ls-tree", &arguments, Vec::new(), LISTING_BYTES_MAX).await?;
+    Ok(Listing { repository: repository.to_owned(), entries: parse_listing(&listing)? })
+}
+
+impl Listing {
+    /// Paths of plain files.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter(|entry| entry.kind == Kind::File).map(|entry| entry.path.as_str())
+    }
+
+    /// The texts of those of `paths` that are there, of at most so many bytes each; what is not UTF-8 is left out.
+    pub async fn texts(
+        &self,
+        paths: &[String],
+        bytes_max: u64,
+    ) -> Result<Vec<(String, String)>, GatherError> {
+        let by_path: std::collections::HashMap<&str, &Entry> =
+            self.entries.iter().map(|entry| (entry.path.as_str(), entry)).collect();
+        let wanted: Vec<(String, &Entry)> = paths
+            .iter()
+            .filter_map(|path| Some((path.clone(), *by_path.get(path.as_str())?)))
+            .filter(|(_, entry)| entry.kind == Kind::File && entry.size <= bytes_max)
+            .collect();
+        let files = blobs(&self.repository, &wanted).await?;
+        Ok(files
+            .into_iter()
+            .filter_map(|file| Some((file.path, String::from_utf8(file.bytes).ok()?)))
+            .collect())
+    }
 }
 
 fn join(folder: &str, name: &str) -> String {

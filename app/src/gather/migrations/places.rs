@@ -29,8 +29,13 @@ const ASIDE: [&str; 14] = [
 pub(super) const SEARCH_DEPTH_MAX: usize = 6;
 
 /// Names of folders that are never entered on disk.
-pub(super) fn never_entered(name: &str) -> bool {
+pub(in crate::gather) fn never_entered(name: &str) -> bool {
     name.starts_with('.') || matches!(name, "node_modules" | "target" | "vendor")
+}
+
+/// Is a folder of this name somebody else's, or an example?
+pub(in crate::gather) fn is_aside(name: &str) -> bool {
+    ASIDE.contains(&name)
 }
 
 /// The migrations folder among a project's files, given by their paths below the project.

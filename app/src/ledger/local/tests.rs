@@ -2,6 +2,7 @@ use unship_core::protocol::Epoch;
 use unship_core::release::Digest;
 
 use super::*;
+use crate::ledger::owner::{boot, pid_namespace, start_time};
 
 async fn ledger(folder: &tempfile::TempDir) -> LocalLedger {
     LocalLedger::open(&folder.path().join("ledger.sqlite")).await.expect("opens")

@@ -48,6 +48,7 @@ fn sample(start_us: u64, end_us: u64, outcome: Outcome) -> Sample {
         outcome,
         server: None,
         instance: None,
+        retry_after_s: None,
     }
 }
 

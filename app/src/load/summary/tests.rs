@@ -12,6 +12,7 @@ fn sample(request: u16, scheduled_us: u64, took_us: u64, status: u16) -> Sample 
         outcome: Outcome::Status(status),
         server: None,
         instance: None,
+        retry_after_s: None,
     }
 }
 

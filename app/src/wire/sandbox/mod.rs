@@ -24,17 +24,21 @@ use async_trait::async_trait;
 use unship_core::release::Release;
 
 use crate::config::{Config, ConfigError, Drill};
-use crate::flow::drill::Stage;
+use crate::flow::drill::{Stage, Task, UsersMoment};
 use crate::load::Variables;
 use crate::placeholders::Placeholders;
 use crate::ports::{CheckFailure, Host, Source, World};
-use crate::process::Program;
+use crate::process::{Ended, Program};
 use crate::wire::{LedgerUse, Site, WireError};
 
 /// The environment's name in the sandbox.
 pub const ENVIRONMENT: &str = "drill";
 /// A folder for sockets has to be short; this much is left for the sandbox's own path.
 const RUNTIME_BYTES_MAX: usize = 80;
+/// The most that a command of a drill may print: JSON that is read as a whole.
+const PRINTED_BYTES_MAX: usize = 16 << 20;
+/// The folder of what users wrote, as the drill's commands printed it: `{written}`.
+const WRITTEN: &str = "written";
 
 /// How long a process without unship may take to end before it is killed; nobody talks to it.
 const BARE_END_MAX: Duration = Duration::from_secs(5);
@@ -226,29 +230,53 @@ impl Stage for Sandbox {
     }
 
     async fn set_up(&self, serving: &Release) -> Result<Variables, CheckFailure> {
-        let Some(command) = &self.drill.set_up else { return Ok(Variables::new()) };
-        let files = self.files(serving).await?;
-        let words = self.placeholders(&files, self.site.config.units.executable());
-        let environment = words.fill_values(&self.site.environment.environment);
-        let command = words.fill_words(command.words());
-        let shown = command.join(" ");
-        let failed = |why: String| CheckFailure {
-            message: format!("the set-up command failed: {why}"),
-            hint: Some(format!("run it yourself: {shown}")),
+        let Some(printed) = self.command(Task::SetUp, serving).await? else { return Ok(Variables::new()) };
+        variables(&printed).map_err(|why| failure(format!("{} failed: {why}", Task::SetUp.name())))
+    }
+
+    async fn command(&self, task: Task, serving: &Release) -> Result<Option<Vec<u8>>, CheckFailure> {
+        let users = self.drill.users.as_ref();
+        let command = match task {
+            Task::SetUp => self.drill.set_up.as_ref(),
+            Task::Write(_) => users.map(|users| &users.write),
+            Task::Compare => users.map(|users| &users.compare),
         };
-        let program = Program::new(command, self.drill.time_max.0)
-            .in_folder(&self.folder)
-            .with(&environment)
-            .with(&self.database_variable().map_err(&failed)?);
-        let ended = program.run().await.map_err(|error| failed(error.to_string()))?;
+        let Some(command) = command else { return Ok(None) };
+        let moment = match task {
+            Task::Write(moment) => Some(moment),
+            Task::SetUp | Task::Compare => None,
+        };
+        let (command, ended) = self.run(command.words(), moment, serving).await?;
+        let failed = |why: String| CheckFailure {
+            message: format!("{} failed: {why}", task.name()),
+            hint: Some(format!("run it yourself: {command}")),
+        };
         if !ended.success {
             return Err(failed(format!("{}: {}", ended.status, ended.complaint())));
         }
-        variables(&ended.stdout).map_err(failed)
+        if ended.stdout.len() >= PRINTED_BYTES_MAX {
+            return Err(failed(format!("it printed more than {PRINTED_BYTES_MAX} bytes")));
+        }
+        if let Some(moment) = moment {
+            serde_json::from_slice::<serde_json::Value>(&ended.stdout)
+                .map_err(|error| failed(format!("it must print JSON on standard output: {error}")))?;
+            let kept = self.written().join(format!("{}.json", moment.word()));
+            fs_err::write(kept, &ended.stdout).map_err(|error| failed(error.to_string()))?;
+        }
+        Ok(Some(ended.stdout))
     }
 
-    async fn bare_flip(&self, from: &Release, to: &Release) -> Result<Duration, CheckFailure> {
-        let (from, to) = (self.bare(from).await?, self.bare(to).await?);
+    async fn complaint(&self, command: &[String], serving: &Release) -> Result<Option<String>, CheckFailure> {
+        let (_, ended) = self.run(command, None, serving).await?;
+        Ok((!ended.success).then(|| ended.complaint()))
+    }
+
+    async fn bare_flip(&self, from: Option<&Release>, to: &Release) -> Result<Duration, CheckFailure> {
+        let to = self.bare(to).await?;
+        let from = match from {
+            Some(from) => self.bare(from).await?,
+            None => Vec::new(),
+        };
         let notify = self.place.runtime.join("bare");
         let flip = move || -> Result<Duration, BareError> {
             let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(BareError::Io)?;
@@ -275,6 +303,41 @@ impl Stage for Sandbox {
 }
 
 impl Sandbox {
+    /// Where the drill's commands find what users wrote.
+    fn written(&self) -> PathBuf {
+        self.place.folder.join(WRITTEN)
+    }
+
+    /// Runs one of the drill's own commands to its end; the command as it was run, and how it ended.
+    async fn run(
+        &self,
+        command: &[String],
+        moment: Option<UsersMoment>,
+        serving: &Release,
+    ) -> Result<(String, Ended), CheckFailure> {
+        let files = self.files(serving).await?;
+        let mut words = self
+            .placeholders(&files, self.site.config.units.executable())
+            .with("written", self.written().display().to_string());
+        if let Some(moment) = moment {
+            words = words.with("moment", moment.word());
+        }
+        let environment = words.fill_values(&self.site.environment.environment);
+        let command = words.fill_words(command);
+        let shown = command.join(" ");
+        let failed = |why: String| CheckFailure {
+            message: format!("a command of the drill could not be run: {why}"),
+            hint: Some(format!("run it yourself: {shown}")),
+        };
+        let mut program = Program::new(command, self.drill.time_max.0)
+            .in_folder(&self.folder)
+            .with(&environment)
+            .with(&self.database_variable().map_err(failed)?);
+        program.output_bytes_max = PRINTED_BYTES_MAX;
+        let ended = program.run().await.map_err(|error| failed(error.to_string()))?;
+        Ok((shown, ended))
+    }
+
     fn database_variable(&self) -> Result<BTreeMap<String, String>, String> {
         let Some(database) = &self.site.config.database else { return Ok(BTreeMap::new()) };
         let url = fs_err::read_to_string(&database.url_file).map_err(|error| error.to_string())?;
@@ -304,7 +367,7 @@ impl Place {
             made.path().clone_into(&mut runtime);
             temporary.push(made);
         }
-        for name in ["root", "ledger", "data"] {
+        for name in ["root", "ledger", "data", WRITTEN] {
             fs_err::create_dir_all(folder.join(name))?;
         }
         // The child runner refuses a folder that others can write to.

@@ -1,8 +1,7 @@
 //! A scenario of the configuration as the flow takes it.
 
-use crate::config::{DrillMode, ScenarioTable, SeenTable};
-use crate::flow::drill::{Scenario, Seen};
-use crate::flow::rollback::Mode;
+use crate::config::{ScenarioTable, SeenTable};
+use crate::flow::drill::{Scenario, Seen, Way};
 
 /// What the flow is given for a scenario of the configuration.
 pub fn scenario(table: &ScenarioTable) -> Scenario {
@@ -10,7 +9,8 @@ pub fn scenario(table: &ScenarioTable) -> Scenario {
         name: table.name.clone(),
         good: table.good.clone(),
         bad: table.bad.clone(),
-        mode: mode(table.mode),
+        mode: table.mode,
+        way: way(table),
         accept_unknown_schema: table.accept_unknown_schema,
         steady_ms: table.steady.0,
         seen: seen(&table.seen),
@@ -20,21 +20,22 @@ pub fn scenario(table: &ScenarioTable) -> Scenario {
     }
 }
 
-fn mode(mode: DrillMode) -> Mode {
-    match mode {
-        DrillMode::PanicLoop => Mode::PanicLoop,
-        DrillMode::AuthRegression => Mode::AuthRegression,
-        DrillMode::DataCorruption => Mode::DataCorruption,
-        DrillMode::Degraded => Mode::Degraded,
-        DrillMode::Unsure => Mode::Unsure,
+/// The configuration holds that at most one is given.
+fn way(table: &ScenarioTable) -> Way {
+    match (&table.flag, &table.hotfix) {
+        (Some(flag), _) => Way::Flag(flag.clone()),
+        (None, Some(hotfix)) => Way::Hotfix(hotfix.clone()),
+        (None, None) if table.down => Way::Down,
+        (None, None) => Way::Back,
     }
 }
 
 /// The configuration holds that exactly one is given.
 fn seen(table: &SeenTable) -> Seen {
-    match (table.restarts, table.status) {
-        (Some(count), _) => Seen::Restarts { count },
-        (None, Some((status, share))) => Seen::Status { status, share },
-        (None, None) => Seen::SmokeFails,
+    match (table.restarts, table.status, &table.check_fails) {
+        (Some(count), ..) => Seen::Restarts { count },
+        (None, Some((status, share)), _) => Seen::Status { status, share },
+        (None, None, Some(command)) => Seen::CheckFails { command: command.words().to_vec() },
+        (None, None, None) => Seen::SmokeFails,
     }
 }

@@ -32,8 +32,23 @@ impl Settings<'_> {
         if let Some(Value::Table(database)) = document.get_mut("database") {
             database.insert("url_file".into(), at("database-url"));
         }
-        if let Some(Value::Table(aftercare)) = document.get_mut("aftercare") {
-            aftercare.insert("note_file".into(), at("notes.log"));
+        // A rehearsal tells nobody, asks nobody, and leaves every environment's flags alone.
+        document.remove("ci");
+        if document.remove("aftercare").is_some() {
+            let notes = Table::from_iter([("note_file".into(), at("notes.log"))]);
+            document.insert("aftercare".into(), Value::Table(notes));
+        }
+        if let Some(Value::Table(flags)) = document.get_mut("flags") {
+            let own_file = flags.contains_key("flagd");
+            for place in ["flagd", "unleash", "sql", "command"] {
+                flags.remove(place);
+            }
+            if own_file {
+                let file = Table::from_iter([("file".into(), Value::String("{data}/flags.json".into()))]);
+                flags.insert("flagd".into(), Value::Table(file));
+            } else if flags.is_empty() {
+                document.remove("flags");
+            }
         }
 
         let mut environment = Table::new();

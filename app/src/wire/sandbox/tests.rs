@@ -32,6 +32,16 @@ const SERVICE: &str = r#"
     url_file = "/etc/shop/database-url"
     [aftercare]
     note_file = "/var/log/shop/rollbacks.log"
+    [[aftercare.note]]
+    via = "slack"
+    url_file = "/etc/shop/slack"
+    [ci.github]
+    repository = "shop/shop"
+    [flags]
+    file = "flags.json"
+    [flags.unleash]
+    url = "https://flags.example.org"
+    token_file = "/etc/shop/unleash"
     [environment.production]
     hosts = ["local"]
     environment = { KEY = "for production only" }
@@ -54,6 +64,10 @@ fn the_sandbox_takes_nothing_of_any_environment_and_shares_no_address_with_it() 
 
     assert!(!text.contains("production"), "{text}");
     assert!(!text.contains("/var/log") && !text.contains("/etc/"), "{text}");
+    // Nobody is told, and nobody's flags are turned off, because somebody rehearses.
+    for of_others in ["slack", "github", "unleash", "example.org"] {
+        assert!(!text.contains(of_others), "{of_others}: {text}");
+    }
     let config = Config::parse(Path::new("sandbox"), &text).expect("reads again");
     let environment = &config.environments[&ENVIRONMENT.parse().expect("a name")];
     assert_eq!(config.environments.len(), 1);

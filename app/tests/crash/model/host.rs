@@ -1,11 +1,12 @@
 //! A host as a pure state machine: what `host/src/agent` does, without a disk and without processes.
 //! `conformance.rs` asks both the same questions, so that the two cannot drift apart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use unship_core::capsule::Manifest;
 use unship_core::protocol::*;
 use unship_core::release::{Digest, HostName, Release};
+use unship_core::running::RunningUnit;
 use unship_core::time::Timestamp;
 
 /// What processes of a release do.
@@ -35,10 +36,14 @@ pub struct ModelHost {
     releases: Vec<StoredRelease>,
     staging: BTreeMap<Digest, Staged>,
     current: Option<Release>,
+    held: Option<Held>,
     slots: Vec<Slot>,
     quarantined: Vec<QuarantinedRelease>,
     behaviours: BTreeMap<Digest, Behaviour>,
     invocations: u64,
+    /// What units run that another tool looks after.
+    pub foreign: Vec<RunningUnit>,
+    dropped_in: BTreeSet<String>,
     /// A canary: serves whoever asks, whatever the epoch.
     pub ignores_epochs: bool,
 }
@@ -73,10 +78,13 @@ impl ModelHost {
             releases: Vec::new(),
             staging: BTreeMap::new(),
             current: None,
+            held: None,
             slots: Vec::new(),
             quarantined: Vec::new(),
             behaviours: BTreeMap::new(),
             invocations: 0,
+            foreign: Vec::new(),
+            dropped_in: BTreeSet::new(),
             ignores_epochs: false,
         }
     }
@@ -132,6 +140,8 @@ impl ModelHost {
             quarantined: self.quarantined.clone(),
             disk_free_bytes: 1 << 40,
             memory_available_bytes: 1 << 34,
+            flips: Vec::new(),
+            held: self.held.clone(),
             troubles: Vec::new(),
         }
     }
@@ -143,6 +153,10 @@ impl ModelHost {
         match &envelope.request {
             HostRequest::Observe => {
                 return Ok(Some(HostReply::Observed { state: Box::new(self.state()) }));
+            }
+            HostRequest::Look { units } => {
+                let units = units.iter().map(|name| self.unit(name)).collect();
+                return Ok(Some(HostReply::Looked { units }));
             }
             HostRequest::Verify { release } => {
                 self.stored(release)?;
@@ -191,13 +205,58 @@ impl ModelHost {
                     act.did(format!("lift the quarantine of {release}"));
                 }
             }
+            HostRequest::Adopt { adoption } => self.adopt(adoption, act)?,
             HostRequest::Prune { keep } => self.prune(keep, act),
             HostRequest::Observe
             | HostRequest::Verify { .. }
+            | HostRequest::Look { .. }
             | HostRequest::Claim { .. }
             | HostRequest::Unclaim => {}
         }
         Ok(None)
+    }
+
+    /// A unit that another tool looks after, as the host sees it.
+    fn unit(&self, name: &str) -> RunningUnit {
+        let known = self.foreign.iter().find(|unit| unit.unit == name).cloned();
+        known.unwrap_or_else(|| RunningUnit {
+            unit: name.to_owned(),
+            state: "not-found".to_owned(),
+            ready: false,
+            process: None,
+            restarts: 0,
+            on_disk: None,
+            user: String::new(),
+            before_start: Vec::new(),
+            files: Vec::new(),
+        })
+    }
+
+    fn adopt(&mut self, adoption: &Adoption, act: &mut Act<'_, '_>) -> Result<(), Failure> {
+        let Adoption { manifest, unit, without_start_pre, .. } = adoption;
+        let release = manifest.release();
+        let HostReply::Staging { missing, published } = self.stage(manifest)? else {
+            return failed("it cannot be staged");
+        };
+        if !published {
+            let unit = self.unit(unit);
+            let Some(process) = unit.process else { return failed(format!("`{}` does not run", unit.unit)) };
+            for file in missing {
+                let bytes = vec![0; usize::try_from(process.program.size - file.have).unwrap_or(0)];
+                self.write(&release.digest, &file.path, file.have, &bytes)?;
+            }
+            act.did(format!("copy {} of process {}", process.program.path, process.pid));
+        }
+        if self.publish(&release.digest)? {
+            act.did(format!("publish {release}"));
+        }
+        for unit in without_start_pre {
+            if self.dropped_in.insert(unit.clone()) {
+                act.did(format!("write /etc/systemd/system/{unit}.d/50-unship.conf"));
+            }
+        }
+        self.make_current(&release, act);
+        Ok(())
     }
 
     fn check_epoch(&self, envelope: &Envelope) -> Result<(), Failure> {
@@ -307,6 +366,7 @@ impl ModelHost {
             keep.contains(&release.digest)
                 || host.current.as_ref().is_some_and(|current| current.digest == release.digest)
                 || host.slots.iter().any(|slot| slot.release.digest == release.digest)
+                || host.held.as_ref().is_some_and(|held| held.release.as_ref() == Some(release))
         };
         let remove: Vec<Release> = self
             .releases
@@ -331,18 +391,26 @@ impl ModelHost {
                     act.change();
                     act.did("current -> nothing".into());
                 }
+                self.end_hold(act);
                 self.stop_where(act, |_| true);
                 self.wait_gone(act, |_| true);
                 Ok(())
             }
+            (Serve::Hold { retry_after_s }, _) => self.hold(&desired.service, *retry_after_s, act),
             (Serve::Release { release }, Flip::Overlap) => self.overlap(&desired.service, release, act),
             (Serve::Release { release }, Flip::StopFirst) => {
                 self.check(release, act)?;
                 self.make_current(release, act);
-                self.stop_where(act, |slot| slot.release != *release);
-                self.wait_gone(act, |slot| slot.release != *release);
+                self.end_hold(act);
+                // What answers 503 does no harm: it goes when the target is there.
+                let is_other = |slot: &Slot| slot.release != *release && !slot.release.is_hold();
+                self.stop_where(act, is_other);
+                self.wait_gone(act, is_other);
                 let units: Vec<&UnitSpec> = desired.service.units.iter().collect();
-                self.bring_up(release, &units, act)
+                self.bring_up(release, &units, act)?;
+                self.stop_where(act, |slot| slot.release.is_hold());
+                self.wait_gone(act, |slot| slot.release.is_hold());
+                Ok(())
             }
         }
     }
@@ -362,11 +430,51 @@ impl ModelHost {
             return Err(failure);
         }
         self.make_current(target, act);
+        self.end_hold(act);
         let is_worker = |slot: &Slot| workers.iter().any(|unit| unit.name == slot.unit);
         self.stop_where(act, |slot| slot.release != *target && !is_worker(slot));
         self.stop_where(act, |slot| slot.release != *target && is_worker(slot));
         self.wait_gone(act, |slot| slot.release != *target && is_worker(slot));
         self.bring_up(target, &workers, act)
+    }
+
+    fn hold(
+        &mut self,
+        service: &ServiceSpec,
+        retry_after_s: u32,
+        act: &mut Act<'_, '_>,
+    ) -> Result<(), Failure> {
+        let held = match (self.held.clone(), &self.epoch) {
+            (Some(held), _) => Held { retry_after_s, ..held },
+            (None, Some(record)) => {
+                let mut runs = self.slots.iter().filter(|slot| !slot.asked).map(|slot| &slot.release);
+                let runs = runs.find(|release| !release.is_hold());
+                let release = self.current.clone().or_else(|| runs.cloned());
+                Held { release, retry_after_s, by: record.holder.clone() }
+            }
+            (None, None) => return Err(Refusal::NotClaimed.into()),
+        };
+        if self.held.as_ref() != Some(&held) {
+            self.held = Some(held);
+            act.change();
+            act.did(format!("mark as held, Retry-After {retry_after_s} s"));
+        }
+        if self.current.take().is_some() {
+            act.change();
+            act.did("current -> nothing".into());
+        }
+        let units: Vec<&UnitSpec> = service.units.iter().filter(|unit| unit.listen.is_some()).collect();
+        self.bring_up(&Release::hold(), &units, act)?;
+        self.stop_where(act, |slot| !slot.release.is_hold());
+        self.wait_gone(act, |slot| !slot.release.is_hold());
+        Ok(())
+    }
+
+    fn end_hold(&mut self, act: &mut Act<'_, '_>) {
+        if self.held.take().is_some() {
+            act.change();
+            act.did("no longer held".into());
+        }
     }
 
     fn check(&mut self, target: &Release, act: &mut Act<'_, '_>) -> Result<(), Failure> {

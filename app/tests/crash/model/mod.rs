@@ -1,6 +1,7 @@
 //! A world without disks, processes and networks, whose parts keep exactly what the real ones keep when a
 //! process dies.
 
+pub mod database;
 pub mod host;
 pub mod journals;
 pub mod ledger;
@@ -14,15 +15,20 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use unship::ports::*;
-use unship_core::capsule::{CAPSULE_FORMAT, Capsule};
+use unship_core::capsule::{CAPSULE_FORMAT, Capsule, CapsuleFile, FlagEra, Manifest};
 use unship_core::evidence::Evidence;
-use unship_core::protocol::{Envelope, HostReply, HostState, ServiceSpec, UnitSpec};
-use unship_core::release::{HostName, Release, RunId, Tag};
+use unship_core::plan::{Share, WaveSize};
+use unship_core::protocol::{
+    Envelope, HostReply, HostRequest, HostState, Instance, InstanceState, ServiceSpec, UnitSpec,
+};
+use unship_core::release::{Digest, HostName, Release, RunId, Tag};
+use unship_core::running::ProgramFile;
 use unship_core::time::Timestamp;
 use unship_host::store;
 
 use crate::points::Points;
-use crate::scenario::Site;
+use crate::scenario::{Away, Site};
+use database::{DatabaseState, ModelDatabase, NoShadows};
 use host::{Behaviour, ModelHost};
 use journals::{JournalsState, ModelJournals};
 use ledger::{LedgerState, ModelLedger};
@@ -67,12 +73,29 @@ pub fn artifact(name: &str, folder: &Path) -> Artifact {
         commit: Evidence::Missing { why: "a test".to_owned() },
         created_at: Timestamp(1),
         units: Vec::new(),
-        migrations: missing(),
+        migrations: Evidence::Known {
+            value: migrations(name),
+            source: "a test".into(),
+            observed_at: Timestamp(1),
+        },
         queries: missing(),
         flags: missing(),
+        flag_era: FlagEra::default(),
+        ci: Evidence::default(),
+        schema: Evidence::default(),
         verdicts: Evidence::Missing { why: "a test".to_owned() },
     };
     Artifact { manifest, folder: folder.to_owned(), capsule }
+}
+
+/// `v1` has one migration, and so has `v5`, which is what somebody ships later; all others have the same three.
+fn migrations(name: &str) -> Vec<CapsuleFile> {
+    let versions: &[&str] = if matches!(name, "v1" | "v5") { &["1"] } else { &["1", "2", "3"] };
+    let files = versions.iter().flat_map(|version| {
+        ["up", "down"]
+            .map(|way| (format!("migrations/000{version}_notes.{way}.sql"), format!("SELECT {version};")))
+    });
+    files.map(|(path, text)| CapsuleFile { path, sha256: Digest::of(text.as_bytes()), text }).collect()
 }
 
 pub fn tag(name: &str) -> Tag {
@@ -88,7 +111,13 @@ pub struct ModelSite {
     pub monitor: Arc<Monitor>,
     pub fails_smoke: BTreeSet<Tag>,
     pub told: parts::Told,
+    pub flags: parts::ModelFlags,
+    pub away: Arc<Mutex<Option<(HostName, Away)>>>,
     pub clock_ms: Arc<AtomicI64>,
+    /// Set where the user's own command brings releases to the hosts.
+    pub command: Option<Arc<Mutex<parts::CommandState>>>,
+    /// The service's database.
+    pub database: Arc<Mutex<DatabaseState>>,
     processes: Arc<AtomicU64>,
 }
 
@@ -104,7 +133,11 @@ impl Clone for ModelSite {
             journals,
             fails_smoke: self.fails_smoke.clone(),
             told: parts::Told { runs: copy(&self.told.runs) },
+            flags: parts::ModelFlags { on: copy(&self.flags.on) },
+            away: copy(&self.away),
             clock_ms: Arc::new(AtomicI64::new(self.clock_ms.load(Ordering::SeqCst))),
+            command: self.command.as_ref().map(copy),
+            database: copy(&self.database),
             processes: Arc::new(AtomicU64::new(self.processes.load(Ordering::SeqCst))),
         }
     }
@@ -125,7 +158,11 @@ impl ModelSite {
             journals,
             fails_smoke: BTreeSet::new(),
             told: parts::Told::default(),
+            flags: parts::ModelFlags::default(),
+            away: Arc::default(),
             clock_ms: Arc::new(AtomicI64::new(1_000_000)),
+            command: None,
+            database: Arc::new(Mutex::new(DatabaseState::new())),
             processes: Arc::default(),
         }
     }
@@ -154,6 +191,7 @@ impl ModelSite {
                 process,
                 points: Arc::clone(points),
                 monitor: Arc::clone(&self.monitor),
+                away: Arc::clone(&self.away),
             };
             Host { name: lock(host).name.clone(), transport: Arc::new(transport) }
         });
@@ -163,9 +201,30 @@ impl ModelSite {
             ledger: Arc::new(ModelLedger { state: Arc::clone(&self.ledger), process }),
             journals: Arc::new(self.journals.clone()),
             source: Arc::new(parts::Kept { artifacts: self.artifacts.by_tag.clone() }),
-            prober: Arc::new(parts::ModelProber { hosts: self.hosts.clone() }),
+            repository: Arc::new(parts::NoRepository),
+            prober: Arc::new(parts::ModelProber {
+                hosts: self.hosts.clone(),
+                artifacts: self.artifacts.by_tag.clone(),
+            }),
             commands: Arc::new(parts::ModelCommands { fails_smoke: self.fails_smoke.clone() }),
+            deploy: self.command.as_ref().map(|state| {
+                let command = parts::ModelCommand {
+                    state: Arc::clone(state),
+                    hosts: self.hosts.clone(),
+                    artifacts: self.artifacts.by_tag.clone(),
+                    points: Arc::clone(points),
+                };
+                Arc::new(command) as Arc<dyn DeployCommand>
+            }),
+            flags: self.flags.port(),
+            ci: None,
             aftercare: Some(Arc::new(self.told.clone())),
+            shadows: NoShadows::port(),
+            database: Some(Arc::new(ModelDatabase {
+                state: Arc::clone(&self.database),
+                hosts: self.hosts.clone(),
+                points: Arc::clone(points),
+            })),
             clock: Arc::new(parts::ModelClock { ms: Arc::clone(&self.clock_ms) }),
             progress: Arc::new(parts::Silent),
         };
@@ -176,6 +235,7 @@ impl ModelSite {
     pub fn target(who: &str) -> Target {
         Target {
             break_glass: false,
+            installs_flags: false,
             stateless: false,
             service: service("/srv"),
             environment: "test".parse().expect("an environment"),
@@ -183,6 +243,9 @@ impl ModelSite {
             migrates: true,
             smokes: true,
             keep_releases: 4,
+            // At the same time where they can: what is proved of that holds one after the other as well.
+            waves: WaveSize { hosts: Share::Percent(100), capacity_min: Share::Count(0) },
+            without: BTreeSet::new(),
         }
     }
 
@@ -196,9 +259,39 @@ impl ModelSite {
             monitor: Arc::clone(&self.monitor),
             fails_smoke: self.fails_smoke.clone(),
             told: self.told.clone(),
+            flags: self.flags.clone(),
+            away: Arc::clone(&self.away),
             clock_ms: Arc::clone(&self.clock_ms),
+            command: self.command.clone(),
+            database: Arc::clone(&self.database),
             processes: Arc::clone(&self.processes),
         }
+    }
+
+    /// The state of a host whose releases the user's own command brings.
+    fn foreign(&self, host: &ModelHost) -> HostState {
+        let release = |program: &ProgramFile| {
+            let mut all = self.artifacts.by_tag.values().map(|artifact| &artifact.manifest);
+            let found = all.find(|manifest| manifest.files.iter().any(|file| file.sha256 == program.sha256));
+            found.map(Manifest::release)
+        };
+        let instances = host.foreign.iter().filter_map(|unit| {
+            let process = unit.process.as_ref()?;
+            Some(Instance {
+                unit: unit.unit.trim_end_matches(".service").to_owned(),
+                release: release(&process.program)?,
+                proved: true,
+                pid: process.pid,
+                invocation: process.invocation.clone(),
+                state: InstanceState::Ready,
+                restarts: 0,
+                started_at: Timestamp(0),
+                ready_after_us: None,
+                listening: false,
+            })
+        });
+        let current = host.foreign.first().and_then(|unit| release(unit.on_disk.as_ref()?));
+        HostState { instances: instances.collect(), current, ..host.state() }
     }
 
     /// The process is gone, and the ledger's machine knows it.
@@ -220,6 +313,7 @@ pub fn service(root: &str) -> ServiceSpec {
         environment: BTreeMap::new(),
         notify: true,
         restart_delay_ms: 50,
+        systemd: None,
     };
     ServiceSpec {
         name: "demo".parse().expect("a service"),
@@ -242,13 +336,19 @@ impl Site for ModelSite {
     }
 
     async fn settle(&mut self) {
+        // What outlived its process comes to its end.
+        let (world, _) = self.start_process(&Points::none());
+        if let Some(command) = &world.deploy {
+            command.wait_for_earlier(&parts::Silent).await.expect("it ends");
+        }
         self.hosts.iter().for_each(|host| lock(host).tick());
     }
 
     async fn states(&mut self) -> Vec<(HostName, HostState)> {
         let states = self.hosts.iter().map(|host| {
             let host = lock(host);
-            (host.name.clone(), host.state())
+            let state = if self.command.is_some() { self.foreign(&host) } else { host.state() };
+            (host.name.clone(), state)
         });
         states.collect()
     }
@@ -265,12 +365,31 @@ impl Site for ModelSite {
         ModelSite::break_release(self, name, on);
     }
 
+    fn set_flag(&mut self, name: &str, on: bool) {
+        self.flags.person_sets(name, on);
+    }
+
+    fn flags_on(&self) -> Vec<String> {
+        self.flags.all_on()
+    }
+
+    fn set_away(&mut self, away: Option<(&str, Away)>) {
+        *lock(&self.away) = away.map(|(host, when)| (host.parse().expect("a host"), when));
+    }
+
     fn told(&self) -> BTreeSet<RunId> {
         lock(&self.told.runs).clone()
     }
 
     fn violations(&self) -> Vec<String> {
-        self.monitor.violations()
+        let doubled = self.command.as_ref().map_or(0, |state| lock(state).doubled);
+        let doubled = (doubled > 0).then(|| format!("the deploy command ran {doubled} times beside itself"));
+        let of_schema = lock(&self.database).violations.clone();
+        self.monitor.violations().into_iter().chain(doubled).chain(of_schema).collect()
+    }
+
+    fn database(&self) -> Arc<Mutex<DatabaseState>> {
+        Arc::clone(&self.database)
     }
 }
 
@@ -280,12 +399,31 @@ struct ModelTransport {
     process: u64,
     points: Arc<Points>,
     monitor: Arc<Monitor>,
+    away: Arc<Mutex<Option<(HostName, Away)>>>,
+}
+
+/// Whether the host answers the request, which may be what ends it.
+pub fn answers(
+    away: &Mutex<Option<(HostName, Away)>>,
+    host: &HostName,
+    request: &HostRequest,
+) -> Result<(), TransportError> {
+    let mut away = lock(away);
+    if let Some((name, when)) = away.as_mut()
+        && name == host
+        && (*when == Away::Now || matches!(request, HostRequest::Converge { .. }))
+    {
+        *when = Away::Now;
+        return Err(TransportError { host: host.clone(), why: "it is off".into(), hint: None });
+    }
+    Ok(())
 }
 
 #[async_trait]
 impl HostTransport for ModelTransport {
     async fn call(&self, envelope: Envelope) -> Result<HostReply, TransportError> {
         let mut host = lock(&self.host);
+        answers(&self.away, &host.name, &envelope.request)?;
         let points = &self.points;
         Ok(self.monitor.serve(&mut host, self.process, &envelope, &mut |action| {
             points.pass(format!("inside, after `{action}`"));

@@ -38,6 +38,8 @@ pub(super) fn read(text: &str, statement: &Statement) -> StatementFacts {
         opaque_execute: Vec::new(),
         transaction_control: control(&words),
         concurrently: words.contains(&"concurrently"),
+        sets_sequence: words.starts_with(&["alter"]) && words.contains(&"restart")
+            || words.contains(&"setval"),
         cannot_run_in_transaction: no_transaction(&words),
         copy_stdin_data: statement.copy_data.is_some(),
         server_escape: Vec::new(),

@@ -1,6 +1,6 @@
 //! A function or view does something else under the same name.
 
-use super::{Finding, Rule, Subject};
+use super::{Finding, Need, Rule, Subject};
 use crate::schema::{Fact, Kind};
 
 pub(super) const RULE: Rule = Rule {
@@ -15,6 +15,10 @@ fn find(subject: &Subject) -> Vec<Finding> {
     [Fact::Body, Fact::Definition, Fact::Type, Fact::Options]
         .into_iter()
         .flat_map(|fact| subject.altered(&kinds, fact).map(move |found| (fact, found)))
-        .map(|(fact, (change, _, _))| Finding::unknown(format!("{} {}: its {} changed", change.kind.word(), change.name, fact.word())))
+        .map(|(fact, (change, _, _))| {
+            let text = format!("{} {}: its {} changed", change.kind.word(), change.name, fact.word());
+            let (word, what) = (change.name.object.clone(), "it".to_owned());
+            Finding::unknown(text).needing(Need::Unreached { word, what })
+        })
         .collect()
 }

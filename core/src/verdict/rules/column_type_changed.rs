@@ -1,6 +1,6 @@
 //! A column has another type.
 
-use super::{Finding, Rule, Subject};
+use super::{Finding, Need, Rule, Subject};
 use crate::schema::{Fact, Kind};
 
 pub(super) const RULE: Rule = Rule {
@@ -15,7 +15,7 @@ fn find(subject: &Subject) -> Vec<Finding> {
         .altered(&[Kind::Column], Fact::Type)
         .map(|(change, from, to)| {
             let text = format!("{} was {from} and is {to}", change.name);
-            if takes_more_text(from, to) { Finding::assumes(format!("{text}, which takes more")) } else { Finding::breaks(text) }
+            if takes_more_text(from, to) { Finding::assumes(format!("{text}, which takes more")) } else { Finding::breaks(text).needing(Need::Untouched { column: change.name.clone() }) }
         })
         .collect()
 }

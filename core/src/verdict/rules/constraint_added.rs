@@ -1,6 +1,6 @@
 //! An existing table has a new or changed constraint.
 
-use super::{Finding, Rule, Subject};
+use super::{Finding, Rule, Subject, keys_kept, null_passes, restricts};
 use crate::schema::{Fact, Kind, Object};
 
 pub(super) const RULE: Rule = Rule {
@@ -18,10 +18,19 @@ fn find(subject: &Subject) -> Vec<Finding> {
         .filter(|constraint| subject.before.has_table(&constraint.name.parent()))
         .map(|constraint| {
             let definition = constraint.fact(Fact::Definition).unwrap_or_default();
-            if only_on_columns_left_empty(subject, constraint) {
-                Finding::assumes(format!("{} is on new columns only, which the older release leaves as they are", constraint.name))
+            if only_on_columns_left_empty(subject, constraint) && null_passes(constraint) {
+                let finding = Finding::assumes(format!("{} is on new columns only, which the older release leaves as they are", constraint.name));
+                match constraint.fact(Fact::Sort) {
+                    Some("f") => finding.needing(keys_kept(definition)),
+                    _ => finding,
+                }
             } else {
-                Finding::unknown(format!("{}: {definition}: does everything that the older release writes pass?", constraint.name))
+                let finding = Finding::unknown(format!("{}: {definition}: does everything that the older release writes pass?", constraint.name))
+                    .needing(restricts(subject, constraint));
+                match constraint.fact(Fact::Sort) {
+                    Some("f") => finding.needing(keys_kept(definition)),
+                    _ => finding,
+                }
             }
         })
         .collect()

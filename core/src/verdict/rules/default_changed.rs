@@ -1,6 +1,6 @@
 //! A column fills itself in another way.
 
-use super::{Finding, Rule, Subject};
+use super::{Finding, Need, Rule, Subject};
 use crate::schema::{Fact, Kind};
 
 pub(super) const RULE: Rule = Rule {
@@ -14,11 +14,15 @@ fn find(subject: &Subject) -> Vec<Finding> {
     let mut found: Vec<Finding> = subject
         .altered(&[Kind::Column], Fact::Default)
         .filter(|(change, _, _)| change.now().is_some_and(|now| !now.is_required_column()))
-        .map(|(change, _, _)| Finding::assumes(format!("the older release can live with the new default of {}", change.name)))
+        .map(|(change, _, _)| {
+            Finding::assumes(format!("the older release can live with the new default of {}", change.name))
+                .needing(Need::DefaultUnused { column: change.name.clone() })
+        })
         .collect();
     for fact in [Fact::Identity, Fact::Generated] {
         found.extend(subject.altered(&[Kind::Column], fact).filter(|(_, _, now)| !now.is_empty() && *now != "d").map(
-            |(change, _, _)| Finding::unknown(format!("{} is always generated now: does the older release ever write it?", change.name)),
+            |(change, _, _)| Finding::unknown(format!("{} is always generated now: does the older release ever write it?", change.name))
+                .needing(Need::Unwritten { table: change.name.parent() }),
         ));
     }
     found

@@ -1,7 +1,7 @@
 //! The values of an enum changed.
 
 use super::{Finding, Rule, Subject};
-use crate::schema::{Fact, Kind};
+use crate::schema::{Change, Fact, Kind};
 
 pub(super) const RULE: Rule = Rule {
     id: "enum-values",
@@ -13,7 +13,12 @@ pub(super) const RULE: Rule = Rule {
 fn find(subject: &Subject) -> Vec<Finding> {
     subject
         .altered(&[Kind::Enum], Fact::Values)
-        .map(|(change, was, now)| {
+        .map(|(change, was, now)| (change, finding(change, was, now)))
+        .map(|(change, finding)| subject.ways_to_type(&change.name).into_iter().fold(finding, Finding::needing))
+        .collect()
+}
+
+fn finding(change: &Change, was: &str, now: &str) -> Finding {
             let gone: Vec<&str> = was.lines().filter(|value| !now.lines().any(|other| other == *value)).collect();
             let new: Vec<&str> = now.lines().filter(|value| !was.lines().any(|other| other == *value)).collect();
             if !gone.is_empty() {
@@ -23,6 +28,4 @@ fn find(subject: &Subject) -> Vec<Finding> {
             } else {
                 Finding::unknown(format!("{} has the new value {}: can the older release read it?", change.name, new.join(", ")))
             }
-        })
-        .collect()
 }

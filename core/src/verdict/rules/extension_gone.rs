@@ -1,6 +1,6 @@
 //! An extension is gone.
 
-use super::{Finding, Rule, Subject};
+use super::{Finding, Need, Rule, Subject};
 use crate::schema::Kind;
 
 pub(super) const RULE: Rule = Rule {
@@ -13,6 +13,7 @@ pub(super) const RULE: Rule = Rule {
 fn find(subject: &Subject) -> Vec<Finding> {
     subject
         .removed(&[Kind::Extension])
-        .map(|extension| Finding::unknown(format!("{} is gone: does the older release use its functions or types?", extension.name)))
+        .map(|extension| Finding::unknown(format!("{} is gone: does the older release use its functions or types?", extension.name))
+            .needing(Need::AllPlan))
         .collect()
 }

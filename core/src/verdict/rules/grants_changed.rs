@@ -1,6 +1,6 @@
 //! Somebody lost a privilege on an existing object.
 
-use super::{Finding, Rule, Subject};
+use super::{Finding, Need, Rule, Subject};
 use crate::schema::{Fact, Kind};
 
 pub(super) const RULE: Rule = Rule {
@@ -26,7 +26,8 @@ fn find(subject: &Subject) -> Vec<Finding> {
     subject
         .altered(&kinds, Fact::Grants)
         .filter(|(_, was, now)| lost_one(was, now))
-        .map(|(change, _, _)| Finding::unknown(format!("privileges on {} {} were taken away", change.kind.word(), change.name)))
+        .map(|(change, _, _)| Finding::unknown(format!("privileges on {} {} were taken away", change.kind.word(), change.name))
+            .needing(Need::Privileges { kind: change.kind, name: change.name.clone() }))
         .collect()
 }
 

@@ -1,6 +1,6 @@
 //! A column takes NULL now.
 
-use super::{Finding, Rule, Subject};
+use super::{Finding, Need, Rule, Subject};
 use crate::schema::{Fact, Kind};
 
 pub(super) const RULE: Rule = Rule {
@@ -14,6 +14,10 @@ fn find(subject: &Subject) -> Vec<Finding> {
     subject
         .altered(&[Kind::Column], Fact::NotNull)
         .filter(|(change, _, _)| change.now().is_some_and(|now| !now.has(Fact::NotNull)))
-        .map(|(change, _, _)| Finding::assumes(format!("the newer release wrote no NULL into {} that the older one reads", change.name)))
+        .map(|(change, _, _)| {
+            let column = change.name.clone();
+            Finding::assumes(format!("the newer release wrote no NULL into {column} that the older one reads"))
+                .needing(Need::NullsRead { column })
+        })
         .collect()
 }

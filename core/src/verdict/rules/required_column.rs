@@ -1,6 +1,6 @@
 //! A new column must be given in every INSERT.
 
-use super::{Finding, Rule, Subject};
+use super::{Finding, Need, Rule, Subject};
 use crate::schema::Kind;
 
 pub(super) const RULE: Rule = Rule {
@@ -14,6 +14,7 @@ fn find(subject: &Subject) -> Vec<Finding> {
     subject
         .added(&[Kind::Column])
         .filter(|column| subject.before.has_table(&column.name.parent()) && column.is_required_column())
-        .map(|column| Finding::breaks(format!("{} is NOT NULL without a default: INSERTs that do not name it fail", column.name)))
+        .map(|column| Finding::breaks(format!("{} is NOT NULL without a default: INSERTs that do not name it fail", column.name))
+            .needing(Need::Given { column: column.name.clone(), is_new: true }))
         .collect()
 }

@@ -1,6 +1,6 @@
 //! Rows of an existing table were changed or deleted.
 
-use super::{Finding, Rule, Subject};
+use super::{Finding, Need, Rule, Subject};
 use crate::sql::DmlKind;
 
 pub(super) const RULE: Rule = Rule {
@@ -22,7 +22,11 @@ fn find(subject: &Subject) -> Vec<Finding> {
                 DmlKind::Truncate => "truncates",
                 _ => "merges into",
             };
-            Finding::unknown(format!("line {} {verb} {table}: can the older release live with the new values?", dml.line))
+            let finding = Finding::unknown(format!("line {} {verb} {table}: can the older release live with the new values?", dml.line));
+            match &dml.table {
+                Some(table) => finding.needing(Need::Unreached { word: table.name.clone(), what: "these rows".to_owned() }),
+                None => finding,
+            }
         })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! A trigger or rule was added, removed or changed.
 
-use super::{Finding, Rule, Subject};
+use super::{Finding, Need, Rule, Subject};
 use crate::schema::Kind;
 
 pub(super) const RULE: Rule = Rule {
@@ -15,6 +15,10 @@ fn find(subject: &Subject) -> Vec<Finding> {
     subject
         .touched(&kinds)
         .filter(|change| change.kind == Kind::EventTrigger || subject.before.relation(&change.name).is_some())
-        .map(|change| Finding::unknown(format!("{change}: it acts on what the older release writes")))
+        .map(|change| (change, Finding::unknown(format!("{change}: it acts on what the older release writes"))))
+        .map(|(change, finding)| match change.kind {
+            Kind::EventTrigger => finding,
+            _ => finding.needing(Need::Unwritten { table: change.name.parent() }),
+        })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! An existing table has a new or changed unique index.
 
-use super::{Finding, Rule, Subject};
+use super::{Finding, Rule, Subject, restricts};
 use crate::schema::{Fact, Kind};
 
 pub(super) const RULE: Rule = Rule {
@@ -19,6 +19,7 @@ fn find(subject: &Subject) -> Vec<Finding> {
         .map(|index| {
             let columns = index.fact(Fact::Columns).unwrap_or_default();
             Finding::unknown(format!("{} is unique on {columns}: does the older release ever write the same twice?", index.name))
+                .needing(restricts(subject, index))
         })
         .collect()
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::flow::drill::{FailureGroup, Held, Moment};
+use crate::flow::drill::{Compared, FailureGroup, Held, Moment};
 use crate::load::summary::{Bucket, Latency};
 
 fn phase(phase: Phase, from_ms: u64, until_ms: u64, requests: u64, p99_us: u64) -> PhaseFigures {
@@ -11,6 +11,7 @@ fn phase(phase: Phase, from_ms: u64, until_ms: u64, requests: u64, p99_us: u64) 
         requests,
         failed: 0,
         failed_by_bad_release: 0,
+        held: 0,
         latency,
         failures: Vec::new(),
     }
@@ -23,7 +24,7 @@ fn frozen() -> DrillReport {
     bad.failures = vec![FailureGroup {
         request: "slow".into(),
         outcome: "closed without an answer".into(),
-        by_bad_release: true,
+        whose: Blame::BadRelease,
         on_reused_connection: 7,
         count: 18,
     }];
@@ -37,14 +38,20 @@ fn frozen() -> DrillReport {
     DrillReport {
         scenario: "panic-loop".into(),
         outcome: "rolled_back",
-        option: 1,
+        option: Some(1),
+        flag: None,
         from: "v1.1.0".parse().expect("a tag"),
         to: "v1.0.0".parse().expect("a tag"),
+        good: "v1.0.0".parse().expect("a tag"),
         requests: 1_200,
         failed_requests: 0,
         failed_by_bad_release: 18,
+        held_requests: 0,
+        held_ms: None,
+        losses: Vec::new(),
+        users: None,
         ceremony_ms: 51.1,
-        floor_ms: 11.3,
+        floor_ms: Some(11.3),
         smoke: "passed",
         seen: "3 restarts".into(),
         seen_after_ms: 1_700,
@@ -89,7 +96,7 @@ fn the_report_of_a_drill_that_lost_requests() {
     lost.phases[3].failures = vec![FailureGroup {
         request: "star".into(),
         outcome: "connection reset".into(),
-        by_bad_release: false,
+        whose: Blame::Unship,
         on_reused_connection: 0,
         count: 2,
     }];
@@ -100,6 +107,41 @@ fn the_report_of_a_drill_that_lost_requests() {
     };
     lost.sent_late = 1_234;
     insta::assert_snapshot!(plain(&report(&lost, 80)));
+}
+
+#[test]
+fn the_report_of_a_drill_that_took_migrations_down_and_lost_a_value() {
+    let mut down = frozen();
+    down.outcome = "not_held";
+    down.option = Some(3);
+    down.held_ms = Some(1_250);
+    down.held_requests = 31;
+    down.losses = vec!["0006_issue_status: column issues.triage_note: 2 values".into()];
+    down.users =
+        Some(Compared { compared: 812, differences: vec!["issues 3: title was 'a' and is 'b'".into()] });
+    down.phases[3].held = 31;
+    down.phases[3].failures = vec![FailureGroup {
+        request: "star".into(),
+        outcome: "status 503".into(),
+        whose: Blame::Held,
+        on_reused_connection: 0,
+        count: 31,
+    }];
+    down.held[1] = Held {
+        what: "what users wrote is there, value by value".into(),
+        held: false,
+        instead: Some("issues 3: title was 'a' and is 'b'".into()),
+    };
+    insta::assert_snapshot!(plain(&report(&down, 80)));
+}
+
+#[test]
+fn the_report_of_a_drill_that_shipped_a_hotfix() {
+    let mut hotfix = frozen();
+    hotfix.outcome = "rolled_forward";
+    hotfix.option = Some(2);
+    hotfix.to = "v1.1.1".parse().expect("a tag");
+    insta::assert_snapshot!(plain(&report(&hotfix, 80)));
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(super) const ADMIN: &str = "unship_admin";
 /// Settings of every session: catalog queries are planned once, and notices are not read by anybody.
 const SESSION: [(&str, &str); 2] =
     [("plan_cache_mode", "force_generic_plan"), ("client_min_messages", "error")];
-const START_MS_MAX: u64 = 30_000;
+const START_MS_MAX: u64 = 120_000;
 const STOP_MS_MAX: u64 = 10_000;
 
 /// Makes the data directory, starts the server, waits until its standard input ends (we stopped or died, however),
@@ -267,7 +267,7 @@ fn settings(major: u32, limits: &Limits) -> Vec<(&'static str, String)> {
         ("autovacuum", "off"),
         ("jit", "off"),
         ("shared_buffers", "64MB"),
-        ("max_connections", "20"),
+        ("max_connections", "32"),
         ("max_locks_per_transaction", "1024"),
         ("max_worker_processes", "0"),
         ("max_parallel_workers_per_gather", "0"),

@@ -13,6 +13,7 @@ mod failure;
 mod gateway;
 mod guard;
 mod privileged;
+mod queries;
 mod script;
 mod session;
 mod stale;

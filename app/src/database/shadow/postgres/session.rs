@@ -2,19 +2,25 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Postgres, Transaction};
 
 use super::cluster::Server;
 use super::failure::Failure;
 use super::guard::{Guard, Stop};
 use super::{ShadowError, gateway};
-use crate::database::shadow::Limits;
+use crate::database::shadow::{Limits, account};
+use unship_core::tools::Migration;
 
 /// The role that runs migrations in a throwaway cluster.
 const RUNNER: &str = "unship";
+/// The advisory lock under which roles are made and changed. They belong to the whole server, and PostgreSQL lets
+/// two sessions that look for one and make it, or that grant it, run into each other.
+const ROLES_LOCK: i64 = 0x756e_7368_6970;
 /// How long a session that was told to end may take before its process is killed.
 const TERMINATE_MS_MAX: u64 = 3_000;
 
@@ -58,10 +64,10 @@ impl Session {
         let major = number.parse::<u32>().unwrap_or_default() / 10_000;
         let (role, main) = if server.is_throwaway() {
             make_runner(&mut admin, major).await?;
-            (RUNNER.to_owned(), "unship_shadow".to_owned())
+            (RUNNER.to_owned(), format!("unship_shadow_{}", unique()))
         } else {
             let role = sqlx::query_scalar("SELECT current_user::text").fetch_one(&mut admin).await?;
-            (role, format!("unship_shadow_{}_{:x}", std::process::id(), unique()))
+            (role, format!("unship_shadow_{}_{}", std::process::id(), unique()))
         };
         let mut session = Self {
             server,
@@ -97,7 +103,11 @@ impl Session {
         let main = self.main.clone();
         self.drop_database(&main).await?;
         for role in std::mem::take(&mut self.roles_made) {
-            self.as_admin("SELECT format('DROP ROLE IF EXISTS %I', $1)", &[&role]).await?;
+            match self.as_admin("SELECT format('DROP ROLE IF EXISTS %I', $1)", &[&role]).await {
+                // Another shadow on this server has met it meanwhile and uses it.
+                Err(ShadowError::Database(error)) if has_code(&error, "2BP01") => {}
+                dropped => dropped?,
+            }
         }
         Ok(())
     }
@@ -217,12 +227,56 @@ impl Session {
     /// Makes a role that a script names; false if that cannot be.
     pub async fn make_role(&mut self, role: &str) -> Result<bool, ShadowError> {
         let runner = self.role.clone();
-        let made = self.as_admin("SELECT format('CREATE ROLE %I NOLOGIN', $1)", &[role]).await.is_ok()
-            && self.as_admin("SELECT format('GRANT %I TO %I', $1, $2)", &[role, &runner]).await.is_ok();
-        if made && !self.server.is_throwaway() {
+        let mut turn = turn_at_roles(&mut self.admin).await?;
+        // Another shadow may have made it since it was missed.
+        let is_new = !is_role(&mut turn, role).await?;
+        let mut made =
+            !is_new || ask(&mut turn, "SELECT format('CREATE ROLE %I NOLOGIN', $1)", &[role]).await.is_ok();
+        made =
+            made && ask(&mut turn, "SELECT format('GRANT %I TO %I', $1, $2)", &[role, &runner]).await.is_ok();
+        if !made {
+            turn.rollback().await?;
+            return Ok(false);
+        }
+        turn.commit().await?;
+        if is_new && !self.server.is_throwaway() {
             self.roles_made.push(role.to_owned());
         }
-        Ok(made)
+        Ok(true)
+    }
+
+    /// How to connect to the database that is worked in with the rights of `role`, or of who runs migrations. In a
+    /// cluster of our own the role logs in itself, so that its settings are those that it has; elsewhere the
+    /// session becomes it.
+    pub async fn options_as(&mut self, role: Option<&str>) -> Result<PgConnectOptions, ShadowError> {
+        let database = self.clone.as_ref().unwrap_or(&self.main).clone();
+        let Some(role) = role else { return Ok(self.server.runner(&self.role, &database)) };
+        if !is_role(&mut self.admin, role).await? {
+            self.make_role(role).await?;
+        }
+        if self.server.is_throwaway() {
+            let mut turn = turn_at_roles(&mut self.admin).await?;
+            ask(&mut turn, "SELECT format('ALTER ROLE %I LOGIN', $1)", &[role]).await?;
+            turn.commit().await?;
+            return Ok(self.server.runner(role, &database));
+        }
+        Ok(self.server.admin(&database).options([("role", role)]))
+    }
+
+    /// Writes the tool's account of what is applied, and says how another program connects.
+    pub async fn lend(&mut self, applied: &[Migration]) -> Result<String, ShadowError> {
+        let database = self.clone.as_ref().unwrap_or(&self.main).clone();
+        let options = self.server.runner(&self.role, &database);
+        let mut conn = options.connect().await?;
+        account::on_postgres(&mut conn, applied).await?;
+        conn.close().await?;
+        let mut url = options.to_url_lossy();
+        // The settings of our own sessions are not that program's.
+        if let Some(socket) = options.get_socket() {
+            url.set_query(None);
+            url.query_pairs_mut().append_pair("host", &socket.to_string_lossy());
+        }
+        Ok(url.to_string())
     }
 
     /// Copies the database as it is and works in the copy from here on.
@@ -294,24 +348,42 @@ async fn ask(conn: &mut PgConnection, statement: &'static str, names: &[&str]) -
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(conn).await.map(drop)
 }
 
+/// A transaction in which nobody else makes or changes roles for shadows of this server.
+async fn turn_at_roles(admin: &mut PgConnection) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+    let mut turn = admin.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(ROLES_LOCK).execute(&mut *turn).await?;
+    Ok(turn)
+}
+
+async fn is_role(conn: &mut PgConnection, role: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
+        .bind(role)
+        .fetch_one(conn)
+        .await
+}
+
+fn has_code(error: &sqlx::Error, code: &str) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some(code)
+}
+
 async fn make_runner(admin: &mut PgConnection, major: u32) -> Result<(), ShadowError> {
-    let taken = sqlx::query_scalar::<_, bool>("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
-        .bind(RUNNER)
-        .fetch_one(&mut *admin)
-        .await?;
-    if taken {
+    let mut turn = turn_at_roles(admin).await?;
+    if is_role(&mut turn, RUNNER).await? {
         return Ok(());
     }
-    sqlx::raw_sql("CREATE ROLE unship LOGIN CREATEROLE").execute(&mut *admin).await?;
+    sqlx::raw_sql("CREATE ROLE unship LOGIN CREATEROLE").execute(&mut *turn).await?;
     if major >= 15 {
         sqlx::raw_sql("GRANT SET ON PARAMETER session_replication_role TO unship")
-            .execute(&mut *admin)
+            .execute(&mut *turn)
             .await?;
     }
     if major >= 16 {
         // As before: who makes a role may act as it.
-        sqlx::raw_sql("ALTER ROLE unship SET createrole_self_grant = 'set, inherit'").execute(admin).await?;
+        sqlx::raw_sql("ALTER ROLE unship SET createrole_self_grant = 'set, inherit'")
+            .execute(&mut *turn)
+            .await?;
     }
+    turn.commit().await?;
     Ok(())
 }
 
@@ -333,7 +405,9 @@ async fn terminate(admin: &mut PgConnection, process: i32) {
     let _ = sqlx::query("SELECT pg_terminate_backend($1)").bind(process).execute(admin).await;
 }
 
-/// Tells databases of one process on one server apart.
-fn unique() -> u128 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_nanos())
+/// Tells databases of one process on one server apart, and from those of an earlier process with its number.
+fn unique() -> String {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    format!("{:x}_{:x}", since_epoch.as_nanos(), MADE.fetch_add(1, Ordering::Relaxed))
 }

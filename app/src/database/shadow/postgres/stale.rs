@@ -45,10 +45,15 @@ fn started(pid: u32) -> Option<String> {
 fn stop_server(directory: &Path) {
     let data = directory.join("data");
     let Ok(lock) = fs_err::read_to_string(data.join("postmaster.pid")) else { return };
-    let Some(pid) = lock.lines().next().and_then(|line| line.trim().parse().ok()) else { return };
+    // While initdb is at work the number is negative: a server process on its own writes itself down so.
+    let number = lock.lines().next().and_then(|line| line.trim().parse::<i32>().ok());
+    let Some(pid) = number.and_then(i32::checked_abs) else { return };
     let runs_here = fs_err::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == data);
     if let Some(process) = Pid::from_raw(pid).filter(|_| runs_here) {
         // It may have ended meanwhile.
         let _ = kill_process(process, Signal::QUIT);
     }
 }
+
+#[cfg(test)]
+mod tests;

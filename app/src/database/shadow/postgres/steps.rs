@@ -4,20 +4,27 @@
 //! the first up left the database, whatever its down did. What no transaction can hold (CONCURRENTLY and its
 //! like) runs in a copy of the database instead.
 
+mod down;
+mod locks;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
+use unship_core::down::Trial;
+use unship_core::queries::{Outcome, Query};
 use unship_core::schema::Catalog;
 use unship_core::tools::{Migration, Wrap};
 use unship_core::verdict::{DownRun, RunFailure, StepRun};
 
 use super::failure::{Failure, Lack, Privileged};
+use super::queries::{self, Held};
 use super::script::Prepared;
 use super::{Server, Session, ShadowError};
 use crate::database::postgres::catalog::{self, Reading};
 use crate::database::shadow::Limits;
-use crate::ports::{Shadow, ShadowFailure};
+use crate::ports::{Lent, Shadow, ShadowFailure};
 
 /// How many roles and extensions one script may be given.
 const HELP_MAX: usize = 32;
@@ -46,6 +53,10 @@ pub struct PostgresShadow {
     has_event_trigger: bool,
     /// Something ran since the reading.
     is_stale: bool,
+    /// The file of every table that was seen locked; none while locks are not asked for.
+    files: Option<BTreeMap<i64, i64>>,
+    /// Locks of the script that ran last.
+    held: Vec<Held>,
 }
 
 /// How the down and the second up went inside one transaction.
@@ -83,6 +94,8 @@ impl PostgresShadow {
             missing: Vec::new(),
             has_event_trigger: false,
             is_stale: false,
+            files: None,
+            held: Vec::new(),
         })
     }
 
@@ -100,13 +113,14 @@ impl PostgresShadow {
         };
         self.reading = self.read_since_base().await?;
         let up = up.map(|()| self.visible(&self.reading));
+        let locks = self.locks_of(migration, &before);
         let down = match (&up, migration.down.script()) {
             (Ok(_), Some(_)) => Some(self.undo_and_redo(migration, &mut remarks).await?),
             _ => None,
         };
         remarks.dedup();
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok(StepRun { before, up, down, remarks, took_ms })
+        Ok(StepRun { before, up, down, remarks, took_ms, locks })
     }
 
     async fn apply_only(&mut self, migration: &Migration) -> Result<Result<(), RunFailure>, ShadowError> {
@@ -115,7 +129,11 @@ impl PostgresShadow {
             Err(failure) => return Ok(Err(failure)),
         };
         self.is_stale = true;
-        self.run_alone(script, migration.up.wrap, &mut Vec::new()).await
+        let ended = self.run_alone(script, migration.up.wrap, &mut Vec::new()).await?;
+        if let Some(files) = &mut self.files {
+            files.extend(self.held.iter().map(|held| (held.oid, held.file)));
+        }
+        Ok(ended)
     }
 
     async fn undo_and_redo(
@@ -335,10 +353,17 @@ impl PostgresShadow {
         wraps: bool,
         from: usize,
     ) -> Result<Result<(), Failure>, ShadowError> {
+        self.held.clear();
+        if !wraps && self.files.is_some() && script.fits_transaction() {
+            return self.run_apart(script, from).await;
+        }
         // Readings leave a search path of their own.
         let start = if wraps { "RESET ALL; BEGIN" } else { "RESET ALL" };
         self.session.say(start).await?;
         let mut outcome = self.session.run(&script.pieces, from).await?;
+        if wraps && outcome.is_ok() && self.files.is_some() && script.fits_transaction() {
+            self.note_locks().await?;
+        }
         if wraps && outcome.is_ok() {
             let last = script.pieces.len().saturating_sub(1);
             let commit = [super::Piece::Sql("COMMIT".to_owned())];
@@ -431,8 +456,36 @@ impl Shadow for PostgresShadow {
         self.apply_only(migration).await.map_err(ShadowFailure::from)
     }
 
+    async fn take_down(&mut self, migration: &Migration) -> Result<Trial, ShadowFailure> {
+        self.run_down(migration).await.map_err(ShadowFailure::from)
+    }
+
     async fn undo_together(&mut self, newest_first: &[&Migration]) -> Result<Option<Catalog>, ShadowFailure> {
         self.undo_all(newest_first).await.map_err(ShadowFailure::from)
+    }
+
+    async fn plan_queries(
+        &mut self,
+        queries: &[Query],
+        role: Option<&str>,
+    ) -> Result<Vec<Outcome>, ShadowFailure> {
+        queries::plan(&mut self.session, queries, role).await.map_err(ShadowFailure::from)
+    }
+
+    async fn catalog(&mut self) -> Result<Catalog, ShadowFailure> {
+        self.reading = self.read_since_base().await?;
+        self.is_stale = false;
+        Ok(self.visible(&self.reading))
+    }
+
+    async fn lend(&mut self, applied: &[Migration]) -> Result<Lent, ShadowFailure> {
+        let url = self.session.lend(applied).await?;
+        let folder = tempfile::tempdir().map_err(ShadowError::Directory)?;
+        Ok(Lent { url, folder })
+    }
+
+    fn watch_locks(&mut self) {
+        self.files.get_or_insert_with(BTreeMap::new);
     }
 
     fn name(&self) -> String {

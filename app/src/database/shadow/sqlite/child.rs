@@ -9,7 +9,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteOwnedBuf};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, SqliteConnection};
+use sqlx::{
+    AssertSqlSafe, Column as _, ConnectOptions as _, Connection as _, Either, Executor as _, SqlSafeStr as _,
+    SqliteConnection, Statement as _, TypeInfo as _,
+};
+use unship_core::queries::{Outcome, ResultColumn, Sort, sort_of};
+use unship_core::sql::query_facts;
 use unship_core::tools::{Script, Tool, Wrap, about};
 
 use super::messages::{Failure, LINE_BYTES_MAX, Reply, Request, What};
@@ -84,6 +89,10 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) async fn answer(&mut self, request: Request) -> Result<Reply, sqlx::Error> {
         let from = match request.what {
+            What::Plan => return self.plan(&request).await,
+            What::Image => {
+                return Ok(Reply { image: self.kept.clone().unwrap_or_default(), ..Reply::default() });
+            }
             What::Keep | What::EndTrial => {
                 self.trial = None;
                 &self.kept
@@ -101,10 +110,52 @@ impl Worker {
         connection.close().await?;
         match request.what {
             What::Trial => self.trial = Some(image),
-            What::Keep | What::EndTrial => self.kept = image,
+            What::Keep | What::EndTrial | What::Plan | What::Image => self.kept = image,
         }
-        Ok(Reply { schema, failure, remarks })
+        Ok(Reply { schema, failure, remarks, ..Reply::default() })
     }
+}
+
+impl Worker {
+    /// Prepares every query and runs none: SQLite compiles it, and with that finds every name that is gone.
+    async fn plan(&self, request: &Request) -> Result<Reply, sqlx::Error> {
+        let mut connection = open(&self.kept, request.tool).await?;
+        let mut planned = Vec::with_capacity(request.queries.len());
+        for query in &request.queries {
+            planned.push(prepared(&mut connection, query).await);
+        }
+        connection.close().await?;
+        Ok(Reply { planned, ..Reply::default() })
+    }
+}
+
+async fn prepared(connection: &mut SqliteConnection, query: &str) -> Outcome {
+    match sort_of(&query_facts(query).verb) {
+        Sort::NoSchema => return Outcome::NoSchema,
+        Sort::Plannable if statements(query).len() == 1 => {}
+        Sort::Plannable | Sort::Copy | Sort::Table | Sort::NotPlannable => return Outcome::NotPlannable,
+    }
+    let statement = match connection.prepare(AssertSqlSafe(query.to_owned()).into_sql_str()).await {
+        Ok(statement) => statement,
+        Err(error) => {
+            let code =
+                error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(Cow::into_owned);
+            let message = match error.as_database_error() {
+                Some(database) => database.message().to_owned(),
+                None => error.to_string(),
+            };
+            return Outcome::Failed { message, code };
+        }
+    };
+    let parameters = match statement.parameters() {
+        Some(Either::Right(count)) => vec!["any".to_owned(); count],
+        Some(Either::Left(_)) | None => Vec::new(),
+    };
+    let columns = statement.columns().iter().map(|column| ResultColumn {
+        name: column.name().to_owned(),
+        of_type: column.type_info().name().to_owned(),
+    });
+    Outcome::Planned { parameters, columns: columns.collect() }
 }
 
 async fn open(image: &Image, tool: Tool) -> Result<SqliteConnection, sqlx::Error> {

@@ -1,6 +1,7 @@
 //! What the shadow and the process that runs SQLite for it say to each other: one line of JSON each.
 
 use serde::{Deserialize, Serialize};
+use unship_core::queries::Outcome;
 use unship_core::tools::{Script, Tool};
 use unship_core::verdict::RunFailure;
 
@@ -14,8 +15,10 @@ pub(super) const LINE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub(super) struct Request {
     pub what: What,
     pub tool: Tool,
-    /// None only for `EndTrial`.
+    /// None for `EndTrial` and `Plan`.
     pub script: Option<Script>,
+    /// For `Plan` alone.
+    pub queries: Vec<String>,
     /// Time for the script, in milliseconds.
     pub time_ms_max: u64,
 }
@@ -28,6 +31,10 @@ pub(super) enum What {
     Trial,
     /// Forget the copy.
     EndTrial,
+    /// Prepare queries on the database.
+    Plan,
+    /// Give the database itself.
+    Image,
 }
 
 /// What came of it.
@@ -37,6 +44,10 @@ pub(super) struct Reply {
     pub schema: Schema,
     pub failure: Option<Failure>,
     pub remarks: Vec<String>,
+    /// For `Image` alone: the database as SQLite writes it to a file.
+    pub image: Vec<u8>,
+    /// One for each query.
+    pub planned: Vec<Outcome>,
 }
 
 /// A [`RunFailure`] that can be read back.

@@ -2,7 +2,7 @@
 //!
 //! SQLite runs inside whoever calls it, and some of its functions cannot be interrupted, so a migration that
 //! hangs or eats memory is stopped by ending that process. The next one is brought to where the last one was by
-//! running the kept ups again.
+//! running the kept scripts again.
 
 mod child;
 mod messages;
@@ -12,15 +12,19 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use unship_core::down::Trial;
+use unship_core::queries::{Outcome, Query};
 use unship_core::schema::Catalog;
 use unship_core::tools::{Migration, Script, Tool};
 use unship_core::verdict::{DownRun, RunFailure, StepRun};
 
 use self::messages::{LINE_BYTES_MAX, Reply, Request, What};
-use super::Limits;
-use crate::ports::{Shadow, ShadowFailure};
+use super::{Limits, account};
+use crate::ports::{Lent, Shadow, ShadowFailure};
 
 pub use child::{ChildError, serve};
 
@@ -41,7 +45,7 @@ pub struct SqliteShadow {
     limits: Limits,
     version_tables: Vec<String>,
     process: Option<Process>,
-    /// The ups that are in the database, to bring a new process there.
+    /// The scripts that are in the database, to bring a new process there.
     kept: Vec<(Tool, Script)>,
     catalog: Catalog,
 }
@@ -102,6 +106,12 @@ impl SqliteShadow {
 
     /// Asks the process, starting one and bringing it up to date where there is none.
     async fn ask(&mut self, what: What, tool: Tool, script: &Script) -> Result<Answer, ShadowFailure> {
+        self.ready().await?;
+        Ok(self.exchange(what, tool, Some(script)).await)
+    }
+
+    /// Has a process that is where the kept scripts lead.
+    async fn ready(&mut self) -> Result<(), ShadowFailure> {
         if self.process.is_none() {
             self.process = Some(self.start()?);
             for (tool, script) in self.kept.clone() {
@@ -112,16 +122,27 @@ impl SqliteShadow {
                 }
             }
         }
-        Ok(self.exchange(what, tool, Some(script)).await)
+        Ok(())
     }
 
     async fn exchange(&mut self, what: What, tool: Tool, script: Option<&Script>) -> Answer {
+        self.exchange_all(what, tool, script, Vec::new()).await
+    }
+
+    async fn exchange_all(
+        &mut self,
+        what: What,
+        tool: Tool,
+        script: Option<&Script>,
+        queries: Vec<String>,
+    ) -> Answer {
         let path = script.map(|script| script.path.clone()).unwrap_or_default();
         let died = |why: String| Answer::Died(RunFailure::not_sent(&path, None, why));
         let Some(mut process) = self.process.take() else {
             return died("stopped: there is no process".into());
         };
-        let request = Request { what, tool, script: script.cloned(), time_ms_max: self.limits.step_ms_max };
+        let request =
+            Request { what, tool, script: script.cloned(), queries, time_ms_max: self.limits.step_ms_max };
         let Ok(mut line) = serde_json::to_vec(&request) else { return died("not sent: not writable".into()) };
         line.push(b'\n');
         let talk = async {
@@ -173,21 +194,23 @@ impl SqliteShadow {
         Ok(())
     }
 
-    async fn up(
+    /// Runs a script whose effect stays.
+    async fn keep(
         &mut self,
-        migration: &Migration,
+        tool: Tool,
+        script: &Script,
         remarks: &mut Vec<String>,
     ) -> Result<Result<Catalog, RunFailure>, ShadowFailure> {
-        if let Err(failure) = self.sendable(&migration.up) {
+        if let Err(failure) = self.sendable(script) {
             return Ok(Err(failure));
         }
-        match self.ask(What::Keep, migration.tool, &migration.up).await? {
+        match self.ask(What::Keep, tool, script).await? {
             Answer::Died(failure) => Ok(Err(failure)),
             Answer::Reply(reply) => {
                 remarks.extend(reply.remarks.iter().cloned());
                 self.catalog = self.visible(&reply);
                 // A script that failed without a transaction leaves what it had done; so does its repetition.
-                self.kept.push((migration.tool, migration.up.clone()));
+                self.kept.push((tool, script.clone()));
                 Ok(match reply.failure {
                     Some(failure) => Err(failure.into()),
                     None => Ok(self.catalog.clone()),
@@ -231,7 +254,7 @@ impl Shadow for SqliteShadow {
         let started = Instant::now();
         let before = self.catalog.clone();
         let mut remarks = Vec::new();
-        let up = self.up(migration, &mut remarks).await?;
+        let up = self.keep(migration.tool, &migration.up, &mut remarks).await?;
         let mut down = None;
         if let (Ok(_), Some(script)) = (&up, migration.down.script()) {
             let outcome = self.trial(migration.tool, script, &mut remarks).await?;
@@ -244,7 +267,25 @@ impl Shadow for SqliteShadow {
         }
         remarks.dedup();
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok(StepRun { before, up, down, remarks, took_ms })
+        Ok(StepRun { before, up, down, remarks, took_ms, locks: Vec::new() })
+    }
+
+    async fn take_down(&mut self, migration: &Migration) -> Result<Trial, ShadowFailure> {
+        let before = self.catalog.clone();
+        let Some(script) = migration.down.script() else { return Ok(Trial::of_nothing(before)) };
+        let mut remarks = Vec::new();
+        // It may fail halfway, and the database must then be as it was.
+        let tried = self.trial(migration.tool, script, &mut Vec::new()).await?;
+        self.end_trial().await;
+        if let Err(failure) = tried {
+            return Ok(Trial::failed(before, failure, remarks));
+        }
+        let kept = self.keep(migration.tool, script, &mut remarks).await?;
+        remarks.dedup();
+        Ok(match kept {
+            Ok(after) => Trial { before, after: Ok(after), outside: None, locks: Vec::new(), remarks },
+            Err(failure) => Trial::failed(before, failure, remarks),
+        })
     }
 
     async fn undo_together(&mut self, newest_first: &[&Migration]) -> Result<Option<Catalog>, ShadowFailure> {
@@ -263,7 +304,49 @@ impl Shadow for SqliteShadow {
     }
 
     async fn apply(&mut self, migration: &Migration) -> Result<Result<(), RunFailure>, ShadowFailure> {
-        Ok(self.up(migration, &mut Vec::new()).await?.map(|_| ()))
+        Ok(self.keep(migration.tool, &migration.up, &mut Vec::new()).await?.map(|_| ()))
+    }
+
+    async fn plan_queries(
+        &mut self,
+        queries: &[Query],
+        _role: Option<&str>,
+    ) -> Result<Vec<Outcome>, ShadowFailure> {
+        self.ready().await?;
+        let texts = queries.iter().map(|query| query.sql.clone()).collect();
+        match self.exchange_all(What::Plan, Tool::Plain, None, texts).await {
+            Answer::Reply(reply) if reply.planned.len() == queries.len() => Ok(reply.planned),
+            Answer::Reply(_) => {
+                Err(ShadowFailure { message: "SQLite answered not every query".to_owned(), hint: None })
+            }
+            Answer::Died(failure) => Err(ShadowFailure { message: failure.message, hint: None }),
+        }
+    }
+
+    async fn lend(&mut self, applied: &[Migration]) -> Result<Lent, ShadowFailure> {
+        self.ready().await?;
+        let failed = |why: String| ShadowFailure {
+            message: format!("the SQLite database could not be lent: {why}"),
+            hint: None,
+        };
+        let image = match self.exchange(What::Image, Tool::Plain, None).await {
+            Answer::Reply(reply) => reply.image,
+            Answer::Died(failure) => return Err(failed(failure.message)),
+        };
+        let folder = tempfile::tempdir().map_err(|error| failed(error.to_string()))?;
+        let file = folder.path().join("shadow.db");
+        fs_err::write(&file, image).map_err(|error| failed(error.to_string()))?;
+        let write = async {
+            let mut conn = SqliteConnectOptions::new().filename(&file).connect().await?;
+            account::on_sqlite(&mut conn, applied).await?;
+            conn.close().await
+        };
+        write.await.map_err(|error: sqlx::Error| failed(error.to_string()))?;
+        Ok(Lent { url: format!("sqlite://{}", file.display()), folder })
+    }
+
+    async fn catalog(&mut self) -> Result<Catalog, ShadowFailure> {
+        Ok(self.catalog.clone())
     }
 
     fn name(&self) -> String {

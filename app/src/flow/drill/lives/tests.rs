@@ -47,6 +47,8 @@ fn state(instances: Vec<Instance>, exits: Vec<InstanceExit>) -> HostState {
         quarantined: Vec::new(),
         disk_free_bytes: 0,
         memory_available_bytes: 0,
+        flips: Vec::new(),
+        held: None,
         troubles: Vec::new(),
     }
 }

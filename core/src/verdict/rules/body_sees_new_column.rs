@@ -1,0 +1,30 @@
+//! A function or trigger takes all columns of a table that has new ones.
+
+use super::{Finding, Rule, Subject};
+use crate::schema::Kind;
+
+pub(super) const RULE: Rule = Rule {
+    id: "body-sees-new-column",
+    title: "A function or trigger takes all columns of a table that has new ones",
+    page: include_str!("../../../../docs/rules/body-sees-new-column.md"),
+    find,
+};
+
+fn find(subject: &Subject) -> Vec<Finding> {
+    let Some(uses) = subject.uses else { return Vec::new() };
+    let columns = subject.added(&[Kind::Column]).filter(|column| subject.before.relation(&column.name).is_some());
+    columns
+        .filter_map(|column| {
+            let part = column.name.part.as_deref().unwrap_or_default().to_lowercase();
+            let table = column.name.object.to_lowercase();
+            let body = uses.bodies().find(|body| {
+                let knows_it = body.words.contains(&table) || uses.written_indirectly(&column.name.parent()).is_some();
+                body.words.contains(&part) || body.has_star && knows_it
+            })?;
+            Some(Finding::unknown(format!(
+                "{} runs because of a query, and may come to the new column {}",
+                body.by, column.name
+            )))
+        })
+        .collect()
+}

@@ -1,0 +1,229 @@
+//! What systemd brings up by itself: at boot, on a connection, at a time. Said in files first, so that a reboot
+//! at any moment comes up as the files say; systemd reads them in one `daemon-reload`.
+
+use unship_core::protocol::{FlipOrder, SystemdUnit, UnitSpec};
+use unship_core::release::Release;
+
+use super::bus::Verb;
+use super::files::swap_file;
+use super::unit::{Activity, ServiceFacts, SocketFacts, TimerFacts, activity};
+use super::{Systemd, SystemdError};
+use crate::supervise::SlotView;
+
+impl Systemd {
+    /// Makes boot, sockets and timers bring up a release. Answers what was changed. With `at_once` systemd
+    /// knows when this returns; else only where a flip without overlap needs it, and [`Systemd::reload_if_stale`] does
+    /// the rest, when nobody waits any more.
+    pub(crate) fn point_to(&mut self, release: &Release, at_once: bool) -> Result<Vec<String>, SystemdError> {
+        let mut changed = Vec::new();
+        let mut reload = at_once;
+        for (unit, names) in self.units()? {
+            let order = self.flip_of(&unit.name)?.order;
+            if self.point_unit(&unit, &names, release, order, &mut changed)? {
+                reload |= order != FlipOrder::Overlap;
+            }
+        }
+        if reload {
+            changed.extend(self.reload_if_stale()?);
+        }
+        Ok(changed)
+    }
+
+    /// Answers whether systemd has to read something anew.
+    fn point_unit(
+        &mut self,
+        unit: &UnitSpec,
+        names: &SystemdUnit,
+        release: &Release,
+        order: FlipOrder,
+        changed: &mut Vec<String>,
+    ) -> Result<bool, SystemdError> {
+        let Some(template) = names.template() else {
+            if matches!(order, FlipOrder::Swap | FlipOrder::Reload) && self.swap(unit, names, release)? {
+                changed.push(format!("swap the file of {} for {release}'s", names.unit));
+            }
+            return Ok(false);
+        };
+        let instance = Systemd::unit_name(names, release)?;
+        let mut stale = false;
+        if let Some(socket) = &names.socket
+            && self.point_socket(socket, &instance)?
+        {
+            changed.push(format!("{socket} -> {instance}"));
+            stale = true;
+        }
+        if let Some(timer) = &names.timer {
+            if self.files.drop_in(timer, Some(&format!("[Timer]\nUnit={instance}\n")))? {
+                changed.push(format!("{timer} -> {instance}"));
+                stale = true;
+            }
+        } else {
+            let source = ServiceFacts::read(self.bus()?, &instance)?.fragment;
+            let source = if source.is_empty() || source == "/dev/null" {
+                format!("/etc/systemd/system/{}", names.unit)
+            } else {
+                source
+            };
+            if self.files.boot(template, Some(&instance), &source)? {
+                changed.push(format!("boot -> {instance}"));
+            }
+        }
+        self.stale |= stale;
+        Ok(stale)
+    }
+
+    /// Points a socket to a unit, in the file that the next reload or boot reads. Answers whether that was a
+    /// change.
+    pub(super) fn point_socket(&mut self, socket: &str, to: &str) -> Result<bool, SystemdError> {
+        let changed = self.files.drop_in(socket, Some(&format!("[Socket]\nService={to}\n")))?;
+        self.stale |= changed;
+        Ok(changed)
+    }
+
+    /// Puts the release's file in the place of the one that a plain unit names, unless that leads to the
+    /// release already.
+    fn swap(
+        &mut self,
+        unit: &UnitSpec,
+        names: &SystemdUnit,
+        release: &Release,
+    ) -> Result<bool, SystemdError> {
+        let Some(path) = ServiceFacts::read(self.bus()?, &names.unit)?.program else { return Ok(false) };
+        if super::leads_through(&path, &self.root.join("current")) {
+            return Ok(false);
+        }
+        let digest = self.swapped_in(unit, release)?;
+        let source = Systemd::program_in(&self.store.files_of(release), unit);
+        Ok(swap_file(&path, &source, &digest)?)
+    }
+
+    /// Has systemd follow the files, where it does not yet. Answers what was done.
+    pub(crate) fn reload_if_stale(&mut self) -> Result<Option<String>, SystemdError> {
+        let mut stale = self.stale;
+        for (_, names) in self.units()? {
+            if let Some(socket) = &names.socket {
+                stale |= SocketFacts::read(self.bus()?, socket)?.stale;
+            }
+            if let Some(timer) = &names.timer {
+                stale |= TimerFacts::read(self.bus()?, timer)?.stale;
+            }
+        }
+        if !stale {
+            return Ok(None);
+        }
+        self.reload()?;
+        Ok(Some("daemon-reload".to_owned()))
+    }
+
+    /// Makes nothing come up: not at boot, not on a connection, not at a time. Connections are refused.
+    pub(crate) fn point_to_nothing(&mut self) -> Result<Vec<String>, SystemdError> {
+        let mut changed = Vec::new();
+        for (_, names) in self.units()? {
+            self.point_unit_to_nothing(&names, &mut changed)?;
+        }
+        changed.extend(self.reload_if_stale()?);
+        Ok(changed)
+    }
+
+    fn point_unit_to_nothing(
+        &mut self,
+        names: &SystemdUnit,
+        changed: &mut Vec<String>,
+    ) -> Result<(), SystemdError> {
+        for starter in [&names.socket, &names.timer].into_iter().flatten() {
+            if self.files.drop_in(starter, None)? {
+                self.stale = true;
+                changed.push(format!("{starter} -> nothing"));
+            }
+            // Before what it starts is stopped: a connection would start it again.
+            if !matches!(activity(self.bus()?, starter)?, Activity::Inactive | Activity::Failed) {
+                self.run(Verb::Stop, starter)?;
+                changed.push(format!("stop {starter}"));
+            }
+        }
+        self.no_boot(names, changed)
+    }
+
+    fn no_boot(&mut self, names: &SystemdUnit, changed: &mut Vec<String>) -> Result<(), SystemdError> {
+        if let Some(template) = names.template()
+            && self.files.boot(template, None, "")?
+        {
+            changed.push(format!("boot -> no {}", names.unit));
+        }
+        Ok(())
+    }
+
+    /// Makes the hold units come up, and no release. A socket that cannot be held is closed: what is held must
+    /// not come back by a connection. Answers what was done.
+    pub(crate) fn point_to_hold(&mut self, retry_after_s: u32) -> Result<Vec<String>, SystemdError> {
+        let mut done = Vec::new();
+        for (unit, names) in self.units()? {
+            let held = self.flip_of(&unit.name)?.can_hold;
+            if let (Some(socket), Some(hold), true) = (&names.socket, &names.hold, held) {
+                if self.write_hold(hold, &retry_after_s.to_string())? {
+                    done.push(format!("{hold} answers 503, Retry-After {retry_after_s} s"));
+                }
+                if self.point_socket(socket, hold)? {
+                    done.push(format!("{socket} -> {hold}"));
+                }
+                self.no_boot(&names, &mut done)?;
+            } else {
+                self.point_unit_to_nothing(&names, &mut done)?;
+            }
+        }
+        done.extend(self.reload_if_stale()?);
+        Ok(done)
+    }
+
+    /// Writes what a hold unit runs. Answers whether that was a change.
+    pub(super) fn write_hold(&mut self, hold: &str, retry_after_s: &str) -> Result<bool, SystemdError> {
+        let changed = self.files.drop_in(hold, Some(&self.hold_text(retry_after_s)))?;
+        self.stale |= changed;
+        Ok(changed)
+    }
+
+    pub(super) fn cannot_hold(unit: &str) -> SystemdError {
+        SystemdError::Unfit {
+            why: format!("unit `{unit}` has no hold unit that takes its socket"),
+            hint: "`unship init --systemd` writes one".to_owned(),
+        }
+    }
+
+    /// The drop-in of a hold unit: this agent's own program, as it is placed on the host now.
+    fn hold_text(&self, retry_after_s: &str) -> String {
+        let mut words = vec![self.hold_program.program.display().to_string()];
+        words.extend(self.hold_program.args.iter().map(|word| word.to_string_lossy().into_owned()));
+        words.push(retry_after_s.to_owned());
+        let words: Vec<String> = words.iter().map(|word| exec_word(word)).collect();
+        format!("[Service]\nExecStart=\nExecStart={}\n", words.join(" "))
+    }
+
+    /// Keeps an ended instance from being started again by anything but this agent. Answers what was done.
+    pub(crate) fn mask(&mut self, slot: &SlotView) -> Result<Option<String>, SystemdError> {
+        let (_, names) = self.unit(&slot.instance.unit)?;
+        // A plain unit is the target's as well.
+        if names.template().is_none() {
+            return Ok(None);
+        }
+        let instance = Systemd::unit_name(&names, &slot.instance.release)?;
+        Ok(self.files.mask(&instance)?.then(|| format!("mask {instance}")))
+    }
+}
+
+/// A word of `ExecStart=`, quoted as systemd.service(5) has it: no specifier, variable or quote is left in it.
+fn exec_word(word: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in word.chars() {
+        match c {
+            '"' | '\\' => {
+                quoted.push('\\');
+                quoted.push(c);
+            }
+            '%' => quoted.push_str("%%"),
+            '$' => quoted.push_str("$$"),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
