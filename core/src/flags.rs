@@ -227,15 +227,16 @@ fn because(facts: &FlagFacts<'_>, flag: &FlagState, then_on: Option<bool>) -> Op
     if !flag.value.on {
         return (then_on == Some(true)).then_some(Because::TurnedOff);
     }
+    // The target served with it on: nothing differs, whoever named it since.
+    if then_on == Some(true) {
+        return None;
+    }
     let name = &flag.name;
     if let Some(deployed) = facts.span.iter().find(|deployed| deployed.introduced.contains(name)) {
         return Some(Because::Introduced { by: deployed.release.clone() });
     }
     if let Some(deployed) = facts.span.iter().find(|deployed| turned_on(deployed, name)) {
         return Some(Because::TurnedOnByDeploy { of: deployed.release.clone() });
-    }
-    if then_on == Some(true) {
-        return None;
     }
     let before = facts.span.first().and_then(|first| first.before);
     match before.map(|before| find(before, name).is_some_and(|flag| flag.value.on)) {

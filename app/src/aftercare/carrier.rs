@@ -3,7 +3,7 @@
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use fs_err::OpenOptions;
@@ -14,6 +14,7 @@ use lettre::transport::smtp::authentication::Credentials as SmtpLogin;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use sha2::Sha256;
 
 use super::courier::{Answer, Auth, Base, HttpRequest, Request};
@@ -33,6 +34,12 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// How much of the end of a file is searched for what was added before.
 const SEARCHED_BYTES_MAX: u64 = 4 << 20;
+
+/// How long another process may keep a file locked, in milliseconds.
+const LOCK_MS_MAX: u64 = 2_000;
+
+/// How often a lock is tried meanwhile, in milliseconds.
+const LOCK_LOOK_MS: u64 = 20;
 
 /// The longest time that a receiver can ask to be left alone: six hours. Nobody waits longer for a note.
 const RETRY_AFTER_MS_MAX: u64 = 6 * 3_600_000;
@@ -275,7 +282,7 @@ fn append(path: &Path, marker: &str, text: &str, instead: Option<&(String, Strin
         fs_err::create_dir_all(folder)?;
     }
     let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-    flock(&file, FlockOperation::LockExclusive)?;
+    locked(&file, path)?;
     let start = file.metadata()?.len().saturating_sub(SEARCHED_BYTES_MAX);
     file.seek(std::io::SeekFrom::Start(start))?;
     let mut end = Vec::new();
@@ -292,6 +299,25 @@ fn append(path: &Path, marker: &str, text: &str, instead: Option<&(String, Strin
     let gap = if end.last().is_some_and(|byte| *byte != b'\n') { "\n" } else { "" };
     file.write_all(format!("{gap}{text}").as_bytes())?;
     file.sync_data()
+}
+
+/// Takes the file's lock, and waits for it no longer than others may reasonably hold it: whoever never lets go must
+/// not keep an operator's command.
+fn locked(file: &fs_err::File, path: &Path) -> std::io::Result<()> {
+    let give_up = Instant::now() + Duration::from_millis(LOCK_MS_MAX);
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(Errno::WOULDBLOCK) if Instant::now() < give_up => {
+                std::thread::sleep(Duration::from_millis(LOCK_LOOK_MS));
+            }
+            Err(Errno::WOULDBLOCK) => {
+                let why = format!("another process keeps {} locked", path.display());
+                return Err(std::io::Error::new(std::io::ErrorKind::WouldBlock, why));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ pub(super) fn run(args: &Args, output: &mut Output) -> Result<ExitCode, CliError
 fn list(args: &List, output: &mut Output) -> Result<ExitCode, CliError> {
     let site = args.site.site()?;
     site::block_on(async {
-        let world = site::world_for(&site, LedgerUse::Required, "flags list").await?;
+        let world = site::world(&site, LedgerUse::Required).await?;
         let found = flags::list(&world).await?;
         if output.is_json() {
             output.document(&found)?;

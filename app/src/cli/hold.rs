@@ -145,7 +145,7 @@ fn hold_all(args: &Hold, output: &mut Output) -> Result<ExitCode, CliError> {
 fn release(args: &Release, output: &mut Output) -> Result<ExitCode, CliError> {
     let site = args.site.site()?;
     site::block_on(async {
-        let mut world = site::world_for(&site, LedgerUse::Required, "hold").await?;
+        let mut world = site::world(&site, LedgerUse::Required).await?;
         world.target.without = site::host_names(&args.without, &world)?;
         let stop = site::stop_on_ctrl_c();
         let prepared = hold::release(&world, site::run_id()?, &args.reason).await?;

@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args, output: &mut Output) -> Result<ExitCode, CliError
 
 fn status(args: &Status, output: &mut Output) -> Result<ExitCode, CliError> {
     block_on(async {
-        let opened = Opened::of(&args.at, "migrate status").await?;
+        let opened = Opened::of(&args.at).await?;
         let status = migrate::status(opened.parts()?.database, &opened.subject).await?;
         if output.is_json() {
             output.document(&status)?;
@@ -93,7 +93,7 @@ fn status(args: &Status, output: &mut Output) -> Result<ExitCode, CliError> {
 
 fn verify(args: &Verify, output: &mut Output) -> Result<ExitCode, CliError> {
     block_on(async {
-        let opened = Opened::of(&args.at, "migrate verify").await?;
+        let opened = Opened::of(&args.at).await?;
         let verified = migrate::verify(&opened.parts()?, &opened.subject).await?;
         if output.is_json() {
             output.document(&verified)?;
@@ -108,7 +108,7 @@ fn verify(args: &Verify, output: &mut Output) -> Result<ExitCode, CliError> {
 
 fn up(args: &Up, output: &mut Output) -> Result<ExitCode, CliError> {
     block_on(async {
-        let opened = Opened::of(&args.at, "migrate up").await?;
+        let opened = Opened::of(&args.at).await?;
         let site = match &opened.world {
             Some(world) if !args.dry_run => {
                 Some(Site::take(world, opened.run.clone(), "migrate up".to_owned()).await?)

@@ -255,7 +255,7 @@ fn decision_lines(decided: &Decided) -> Vec<String> {
         }
     }
     if decision.hold_first && facts.can_be_held {
-        lines.push(format!("            contain it first: `unship hold --reason {}`", facts.mode));
+        lines.push(format!("            contain it first: `unship hold --mode {}`", facts.mode));
     }
     if let Some(overruled) = &decided.overruled {
         let instead = match overruled.act {

@@ -24,6 +24,9 @@ pub enum FlowError {
     /// There is no release to go back to.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// The operator said stop before anything was begun.
+    #[error("stopped as asked, before anything was begun")]
+    NotBegun,
     /// The ledger failed, or another run has the environment.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -387,7 +390,11 @@ impl FlowError {
                 let without = hosts.iter().map(|missing| format!("--without {}", missing.host));
                 Some(format!("to go on without: `{}`", without.collect::<Vec<_>>().join(" ")))
             }
-            FlowError::HostsDiffer { .. } => Some("name the target with `--to TAG`".into()),
+            FlowError::HostsDiffer { .. } => Some(
+                "`unship status` shows what serves where; `unship rollback --to TAG` takes one of them back at a \
+                 time, `--without HOST` leaves the others out"
+                    .into(),
+            ),
             FlowError::UnknownRelease { known, .. } => tags("known", known),
             FlowError::NothingSalvaged { known, .. } => (!known.is_empty()).then(|| {
                 let known: Vec<&str> = known.iter().take(NAMES_SHOWN).map(RunId::as_str).collect();

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 use unship_core::decision::FailureMode;
-use unship_core::history::{self, History, Standing};
+use unship_core::history::{self, History, Mark, Standing};
 use unship_core::protocol::HostState;
 use unship_core::release::{Release, RunId, Tag};
 use unship_core::verdict::{SpanVerdict, Verdict};
@@ -102,7 +102,7 @@ pub async fn plan(world: &World, run: RunId, tag: &Tag, request: &Request) -> Re
     let serves = hosts.iter().any(|host| is_live(&host.state, &bad));
     let why = format!("{}; mended by {tag}", request.mode.words());
     let superseded_for = hosts.iter().any(|host| host.serves() == Some(&bad)).then_some(why.as_str());
-    let prepared = deploy::on_top_of(world, run, tag, superseded_for, Some(&bad)).await?;
+    let mut prepared = deploy::on_top_of(world, run, tag, superseded_for, Some(&bad)).await?;
     let release = prepared.plan.to.clone();
     let towards = judged(world, &release).await;
     let verdict = |to: &Release| {
@@ -127,6 +127,10 @@ pub async fn plan(world: &World, run: RunId, tag: &Tag, request: &Request) -> Re
     }
     if !unproven.is_empty() && request.overrule.is_none() {
         return Err(FlowError::HotfixUnproven { tag: tag.clone(), why: unproven });
+    }
+    if let (false, Some(reason)) = (unproven.is_empty(), &request.overrule) {
+        let bad_marks = prepared.marks.iter_mut().filter(|(_, mark, _)| *mark == Mark::Bad);
+        bad_marks.for_each(|(_, _, why)| why.push_str(&format!(", which was shipped unproven: {reason}")));
     }
     Ok(Proposal { prepared, bad, towards_bad, towards_good, ci, unproven })
 }

@@ -45,6 +45,10 @@ pub async fn execute(
     prepared: Prepared,
     stop: &CancellationToken,
 ) -> Result<RunReport, FlowError> {
+    // Asked for while the plan was made or read: nothing is to be gone on with.
+    if stop.is_cancelled() {
+        return Err(FlowError::NotBegun);
+    }
     let holder = Holder {
         run: prepared.run.clone(),
         who: world.target.who.clone(),

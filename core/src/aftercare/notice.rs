@@ -112,9 +112,9 @@ impl Notice {
         let mut all: Vec<Notice> = Notice::of_run(state, entries).filter(told).into_iter().collect();
         // CI that is not green takes nothing back: it is an incident of its own.
         let confirmed = |(step, now): (&Step, &StepState)| {
-            matches!(step, Step::ConfirmCi { .. }).then_some(*now == StepState::Done)
+            matches!(step, Step::ConfirmCi { .. }) && *now == StepState::Failed
         };
-        if state.plan.steps().zip(&state.steps).find_map(confirmed) == Some(false) {
+        if state.plan.steps().zip(&state.steps).any(confirmed) {
             all.extend(all.first().map(|notice| Notice { kind: Kind::Untested, ..notice.clone() }));
         }
         all

@@ -89,7 +89,7 @@ fn over_all_inputs_only_what_the_release_brought_or_the_operator_named_is_turned
                     seen += 1;
                     let was_off = |at: Recorded| at.is_some_and(|found| found != Found::On);
                     let by_deploy = was_off(before) && after == Some(Found::On);
-                    let brought = introduced || by_deploy;
+                    let brought = era != Some(Found::On) && (introduced || by_deploy);
                     let expected =
                         if keep { None } else { (now && (brought || off)).then_some(Fate::TurnOff) };
                     assert_eq!(fate.filter(|fate| *fate == Fate::TurnOff), expected, "{case:?}");

@@ -58,3 +58,16 @@ fn a_line_is_added_once_and_a_line_that_was_cut_off_does_not_swallow_the_next() 
     append(&path, "four\n", "four\n", Some(&instead)).expect("adds");
     assert!(fs_err::read_to_string(&path).expect("reads").ends_with("again\n"));
 }
+
+#[test]
+fn a_file_that_another_process_keeps_locked_is_given_up_and_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("notes.log");
+    let other = fs_err::File::create(&path).expect("a file");
+    flock(&other, FlockOperation::LockExclusive).expect("locks");
+    let error = append(&path, "one\n", "one\n", None).expect_err("locked by another");
+    assert!(error.to_string().contains("locked"), "{error}");
+    assert_eq!(fs_err::read_to_string(&path).expect("reads"), "");
+    drop(other);
+    append(&path, "one\n", "one\n", None).expect("adds");
+}

@@ -60,7 +60,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, output: &mut Output) -> Result<ExitCode, CliError> {
     block_on(async {
-        let opened = Opened::of(&args.at, "migrate down").await?;
+        let opened = Opened::of(&args.at).await?;
         let parts = opened.parts()?;
         let proposed =
             migrate::propose_newest(&parts, &opened.subject, args.fence, args.accept_not_atomic).await?;

@@ -51,8 +51,8 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Opens what the arguments name; `verb` is what a person typed.
-    pub(super) async fn of(at: &Where, verb: &str) -> Result<Opened, CliError> {
+    /// Opens what the arguments name.
+    pub(super) async fn of(at: &Where) -> Result<Opened, CliError> {
         let run = site::run_id()?;
         let progress = TerminalProgress::default();
         if let (Some(folder), Some(file)) = (&at.migrations, &at.database_url_file) {
@@ -67,7 +67,7 @@ impl Opened {
             return Ok(Opened { run, subject, world: None, url_file, loose: Some(loose), progress });
         }
         let site = at.site.read().await?;
-        let world = site::world_for(&site, LedgerUse::Required, verb).await?;
+        let world = site::world(&site, LedgerUse::Required).await?;
         let named: Option<Tag> = at
             .release
             .as_deref()
