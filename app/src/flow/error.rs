@@ -288,6 +288,10 @@ pub enum FlowError {
     },
 }
 
+/// What to run where hosts serve several releases.
+const DIFFER_HINT: &str = "`unship status` shows what serves where; `unship rollback --to TAG` takes one of them back \
+                           at a time, `--without HOST` leaves the others out";
+
 /// The most names that a hint lists.
 const NAMES_SHOWN: usize = 20;
 
@@ -390,11 +394,7 @@ impl FlowError {
                 let without = hosts.iter().map(|missing| format!("--without {}", missing.host));
                 Some(format!("to go on without: `{}`", without.collect::<Vec<_>>().join(" ")))
             }
-            FlowError::HostsDiffer { .. } => Some(
-                "`unship status` shows what serves where; `unship rollback --to TAG` takes one of them back at a \
-                 time, `--without HOST` leaves the others out"
-                    .into(),
-            ),
+            FlowError::HostsDiffer { .. } => Some(DIFFER_HINT.into()),
             FlowError::UnknownRelease { known, .. } => tags("known", known),
             FlowError::NothingSalvaged { known, .. } => (!known.is_empty()).then(|| {
                 let known: Vec<&str> = known.iter().take(NAMES_SHOWN).map(RunId::as_str).collect();
