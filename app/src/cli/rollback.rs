@@ -153,9 +153,10 @@ pub(super) fn run(args: &Args, output: &mut Output) -> Result<ExitCode, CliError
         }
         let mut proposal = proposal.map_err(|error| site::said(error, ledger))?;
         if args.dry_run && output.is_json() {
-            let Proposal { prepared: Prepared { plan, .. }, flags, ci, downs, .. } = &proposal;
+            let Proposal { prepared: Prepared { plan, .. }, schema, downs, flags, ci, decided } = &proposal;
             output.document(&serde_json::json!({
-                "plan": plan, "digest": plan.digest(), "flags": flags, "ci": ci, "downs": downs,
+                "plan": plan, "digest": plan.digest(), "decided": decided, "schema": schema, "downs": downs,
+                "flags": flags, "ci": ci,
             }))?;
             return Ok(ExitCode::SUCCESS);
         }

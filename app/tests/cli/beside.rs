@@ -69,6 +69,12 @@ fn a_target_that_did_not_pass_ci_is_an_incident_and_no_reason_to_stay_on_the_bad
     let site = site("1.0.0) state=failed ;;");
     let shown = site.unship(&["rollback", "--dry-run"]);
     assert!(shown.stderr.contains("1.0.0 did not pass CI: `test` failed"), "{}", shown.stderr);
+    // A program is told all that a person is.
+    let shown = site.unship(&["rollback", "--dry-run", "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown.stdout).expect("one document");
+    assert_eq!(shown["decided"]["decision"]["act"], "code_back", "{shown}");
+    assert_eq!(shown["schema"]["verdict"], "same", "{shown}");
+    assert!(shown["ci"]["standing"].to_string().contains("failed"), "{shown}");
     let went = site.unship(&["rollback", "--yes"]);
     assert_eq!(went.status, 0, "{}", went.stderr);
     assert_eq!(site.serves().as_deref(), Some("1.0.0"));
