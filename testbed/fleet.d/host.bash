@@ -92,15 +92,22 @@ host_supervise() {
     done
 }
 
-# The process that is number 1 inside the host, if it runs.
+# The process that is number 1 inside the host, if it runs. A tree that changes while it is read may be read past
+# it: looked at again before that is believed.
 host_leader() {
-    local pid
-    for pid in $(find "/sys/fs/cgroup/systemd/unship-testbed/$id/$1" "/sys/fs/cgroup/unship-testbed/$id/$1" \
-        -name cgroup.procs -exec cat {} + 2>/dev/null); do
-        if [[ $(awk '/^NSpid:/ {print $NF " " NF}' "/proc/$pid/status" 2>/dev/null) == "1 3" ]]; then
-            echo "$pid"
-            return
-        fi
+    local place pid places=()
+    for place in "/sys/fs/cgroup/systemd/unship-testbed/$id/$1" "/sys/fs/cgroup/unship-testbed/$id/$1"; do
+        [[ ! -d $place ]] || places+=("$place")
+    done
+    for _ in {1..5}; do
+        [[ ${#places[@]} != 0 ]] || return 0
+        for pid in $(find "${places[@]}" -noleaf -name cgroup.procs -exec cat {} + 2>/dev/null); do
+            if [[ $(awk '/^NSpid:/ {print $NF " " NF}' "/proc/$pid/status" 2>/dev/null) == "1 3" ]]; then
+                echo "$pid"
+                return
+            fi
+        done
+        sleep 0.1
     done
 }
 
