@@ -74,7 +74,7 @@ pub fn applied(old: &MigrationSet, new: &MigrationSet) -> Vec<tools::Migration> 
 }
 
 /// Starts the old release on the shadow as it is, if that can be done here and nobody has said what it does. Gives
-/// what is known of its boot then.
+/// what is known of its boot then: that it refuses is proved only if it does start on an empty database.
 pub async fn prove_boot(
     shadows: &dyn Shadows,
     shadow: &mut dyn Shadow,
@@ -98,8 +98,34 @@ pub async fn prove_boot(
             let why = format!("{old} was started on a throwaway database with the newer schema");
             Boot { answer: BootAnswer::Starts, why, proven: true }
         }
-        Some(Err(failure)) => Boot { answer: BootAnswer::Refuses, why: failure.message, proven: true },
+        Some(Err(failure)) => match start_on_empty(shadows, old, applied).await {
+            Ok(()) => Boot { answer: BootAnswer::Refuses, why: failure.message, proven: true },
+            Err(why) => Boot {
+                why: format!(
+                    "{} (tried, which showed nothing: on an empty database {old} does not start here either: {why})",
+                    by_rule.why
+                ),
+                ..by_rule.clone()
+            },
+        },
     }
+}
+
+/// Whether the release starts on an empty database: what cannot start here at all says nothing about a newer schema.
+async fn start_on_empty(
+    shadows: &dyn Shadows,
+    old: &Release,
+    applied: &[tools::Migration],
+) -> Result<(), String> {
+    let tool = applied.first().ok_or("no migration is applied")?.tool;
+    let mut empty = shadows.open(tool).await.map_err(|error| error.message)?;
+    let started = match empty.lend(&[]).await {
+        Ok(lent) => shadows.boot(old, &lent).await.unwrap_or(Ok(())).map_err(|failure| failure.message),
+        Err(error) => Err(error.message),
+    };
+    // It is thrown away either way; what was learned counts.
+    let _ = empty.close().await;
+    started
 }
 
 /// Takes in what the live database has: where it is not as `expected`, and whether the migration tool's last run broke

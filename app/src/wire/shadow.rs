@@ -156,8 +156,21 @@ impl Shadows for LooseShadows {
 /// How long an old release may take on an empty database.
 const BOOT_MS_MAX: u64 = 60_000;
 
-/// Words before a command that take the network from it, where the system allows that.
-const WITHOUT_NETWORK: [&str; 5] = ["unshare", "--user", "--map-current-user", "--net", "--"];
+/// Words before a command that take the network from it, where the system allows that: as root, who would lose the way
+/// to the database's socket in a user namespace, and as anybody else.
+const WITHOUT_NETWORK: [&[&str]; 2] =
+    [&["unshare", "--net", "--"], &["unshare", "--user", "--map-current-user", "--net", "--"]];
+
+/// The first of those that works here.
+async fn without_network() -> &'static [&'static str] {
+    for words in WITHOUT_NETWORK {
+        let tried = Program::new(words.iter().copied().chain(["true"]), BOOT_MS_MAX).run().await;
+        if tried.is_ok_and(|ended| ended.success) {
+            return words;
+        }
+    }
+    &[]
+}
 
 #[async_trait]
 impl Shadows for SiteShadows {
@@ -184,9 +197,7 @@ impl Shadows for SiteShadows {
             .with("data", lent.folder.path().display().to_string());
         let words = placeholders.fill_words(up.words());
         let shown = words.join(" ");
-        let may = Program::new(WITHOUT_NETWORK.iter().copied().chain(["true"]), BOOT_MS_MAX).run().await;
-        let without = if may.is_ok_and(|ended| ended.success) { &WITHOUT_NETWORK[..] } else { &[] };
-        let words = without.iter().map(|word| (*word).to_owned()).chain(words);
+        let words = without_network().await.iter().map(|word| (*word).to_owned()).chain(words);
         let variable = BTreeMap::from([(self.variable.clone(), lent.url.clone())]);
         let program = Program::new(words, BOOT_MS_MAX)
             .in_folder(lent.folder.path())

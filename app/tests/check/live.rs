@@ -92,7 +92,8 @@ impl Drop for Runner {
     }
 }
 
-/// Three releases of a program that is a shell script: the first does not start on what the second brings.
+/// Releases of a program that is a shell script: the first does not start on what the second brings, the one before the
+/// last starts nowhere.
 fn releases(folder: &Path) {
     let settings = format!(
         r#"[service]
@@ -116,7 +117,10 @@ ledger = "{0}/ledger"
 "#,
         folder.display()
     );
-    let refuses = "#!/bin/sh\nif [ \"$1\" = migrate ]; then echo 'no migration found for version 2' >&2; exit 1; fi\nexec sleep 600\n";
+    // It asks the database, as a real one does.
+    let refuses = "#!/bin/sh\n[ \"$1\" = migrate ] || exec sleep 600\n\
+                   newer=$(psql -qAtX \"$DATABASE_URL\" -c \"SELECT count(*) FROM pg_class WHERE relname = 'b'\") || exit 1\n\
+                   [ \"$newer\" = 0 ] || { echo 'no migration found for version 2' >&2; exit 1; }\n";
     write(
         folder,
         &[
@@ -131,6 +135,10 @@ ledger = "{0}/ledger"
     commit(folder, "v1.1.0");
     write(folder, &[("migrations/3_c.up.sql", "CREATE TABLE c (id int);")]);
     commit(folder, "v1.2.0");
+    write(folder, &[("app", "#!/bin/sh\necho 'no configuration' >&2\nexit 1\n")]);
+    commit(folder, "v1.3.0");
+    write(folder, &[("migrations/4_d.up.sql", "CREATE TABLE d (id int);")]);
+    commit(folder, "v1.4.0");
 }
 
 #[test]
@@ -159,7 +167,7 @@ fn the_older_release_is_started_where_its_artifact_is_at_hand() {
         assert!(started.elapsed() < std::time::Duration::from_secs(30), "the child runner does not answer");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    for tag in ["v1.0.0", "v1.1.0"] {
+    for tag in ["v1.0.0", "v1.1.0", "v1.3.0"] {
         let built = unship(folder.path(), &["deploy", tag, "--dry-run"]);
         assert!(built.status.success(), "{}", said(&built));
     }
@@ -172,4 +180,8 @@ fn the_older_release_is_started_where_its_artifact_is_at_hand() {
     let (status, proved) = checked("v1.1.0..v1.2.0");
     assert!(proved.contains("starts (proved)"), "{proved}");
     assert_eq!(status, Some(0), "{proved}");
+    // What starts nowhere here shows nothing.
+    let (status, tried) = checked("v1.3.0..v1.4.0");
+    assert!(tried.contains("refuses (by rule)") && tried.contains("no configuration"), "{tried}");
+    assert_eq!(status, Some(11), "{tried}");
 }
