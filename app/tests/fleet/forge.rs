@@ -16,6 +16,9 @@ pub const BAD: &str = "v1.2.0";
 /// Where the playbook has it listen.
 const PORT: u16 = 8080;
 
+/// What was salvaged is kept beside the service's own schema.
+const WITHOUT_SALVAGE: &str = "--exclude-schema=_unship";
+
 /// The checkout of the operator's, and the hosts' state below it.
 pub struct Forge<'w> {
     world: &'w World,
@@ -219,15 +222,21 @@ sudo = true
                 .filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"));
             Ok(kept.map(str::to_owned).collect())
         };
-        let mut rows =
-            lines(&["pg_dump", "--data-only", "--inserts", "--exclude-table=_sqlx_migrations", "shithub"])?;
+        let mut rows = lines(&[
+            "pg_dump",
+            "--data-only",
+            "--inserts",
+            WITHOUT_SALVAGE,
+            "--exclude-table=_sqlx_migrations",
+            "shithub",
+        ])?;
         rows.retain(|line| line.starts_with("INSERT"));
         rows.sort_unstable();
         Ok(EndState {
             hosts,
             migrations: self
                 .sql("shithub", "select version from _sqlx_migrations where success order by version")?,
-            schema: lines(&["pg_dump", "--schema-only", "shithub"])?.join("\n"),
+            schema: lines(&["pg_dump", "--schema-only", WITHOUT_SALVAGE, "shithub"])?.join("\n"),
             rows,
         })
     }

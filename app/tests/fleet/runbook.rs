@@ -77,6 +77,38 @@ async fn the_runbooks_commands_and_one_rollback_end_alike() {
     .await;
 }
 
+/// The last resort in one command: what the runbook does in two steps of the schema and a deploy, while requests go on.
+#[tokio::test]
+async fn the_last_resort_by_hand_and_by_one_rollback_end_alike() {
+    in_proof(Units::Plain, async |world| {
+        let forge = Forge::new(world)?;
+        checked_out_and_deployed(&forge, GOOD)?;
+        is_used(&forge)?;
+        checked_out_and_deployed(&forge, BAD)?;
+        is_used(&forge)?;
+        forge.by_hand(ONE_STEP_DOWN)?;
+        forge.by_hand(ONE_STEP_DOWN)?;
+        checked_out_and_deployed(&forge, GOOD)?;
+        let by_hand = forge.end_state()?;
+        is_good(&by_hand, "1 2")?;
+
+        forge.configure("strategy = \"native\"")?;
+        forge.unship(&["adopt", "--tag", GOOD, "--yes"])?.ends_with(0)?;
+        forge.unship(&["deploy", BAD])?.ends_with(0)?;
+        is_used(&forge)?;
+        let rollback = ["rollback", "--mode", "auth-regression", "--step-down", "--yes"];
+        // Each step is accepted by name first.
+        let refused = forge.unship(&rollback)?.ends_with(3)?.says("--accept-loss")?;
+        let (_, digests) = refused.text.rsplit_once("to accept it: `").ok_or("no hint")?;
+        let digests = digests.split('`').next().unwrap_or_default().split_whitespace();
+        let rollback: Vec<&str> = rollback.into_iter().chain(digests).collect();
+        forge.unship(&rollback)?.ends_with(0)?;
+        assert_eq!(forge.end_state()?, by_hand);
+        Ok(())
+    })
+    .await;
+}
+
 /// A command that ends well and leaves the old processes running is no deploy: it is said, and taken back.
 #[tokio::test]
 async fn a_command_that_restarts_nothing_is_found_out() {
