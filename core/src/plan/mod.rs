@@ -6,12 +6,14 @@
 
 mod adopt;
 mod build;
+mod facts;
 mod hold;
 mod size;
 mod step;
 
 pub use adopt::{AdoptFacts, adopt};
-pub use build::{CommandFacts, DeployFacts, HostFacts, PlanError, RollbackFacts, deploy, rollback};
+pub use build::{deploy, rollback};
+pub use facts::{CommandFacts, DeployFacts, HostFacts, PlanError, RollbackFacts};
 pub use hold::{HoldFacts, hold, release_hold};
 pub use size::{Share, ShareError, WaveSize};
 pub use step::{Moment, OnFailure, Step, Undo};
