@@ -1,6 +1,10 @@
 //! Small files that must be whole after a power cut: written beside, fsynced, renamed, folder fsynced.
+//!
+//! Modes are what is asked for, whatever the umask: an agent has that of a login or of sudo, and a service must be
+//! able to read its release although its host's logins make files for themselves alone.
 
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use fs_err::os::unix::fs::OpenOptionsExt;
@@ -23,7 +27,10 @@ fn write_beside(path: &Path, bytes: &[u8], mode: u32, sync: bool) -> io::Result<
     let mut options = fs_err::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(mode);
     let mut file = options.open(&beside)?;
-    let written = file.write_all(bytes).and_then(|()| if sync { file.sync_all() } else { Ok(()) });
+    let written = file
+        .set_permissions(PermissionsExt::from_mode(mode))
+        .and_then(|()| file.write_all(bytes))
+        .and_then(|()| if sync { file.sync_all() } else { Ok(()) });
     drop(file);
     if let Err(error) = written.and_then(|()| fs_err::rename(&beside, path)) {
         // The old file still stands; a full disk should not keep the failed one as well.
@@ -31,6 +38,28 @@ fn write_beside(path: &Path, bytes: &[u8], mode: u32, sync: bool) -> io::Result<
         return Err(error);
     }
     Ok(())
+}
+
+/// Makes a folder that everybody may enter and its owner alone may change, and those above it that are missing. One
+/// that is there keeps its mode; so that none is left behind with another one, its name comes last.
+pub(crate) fn folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        folder(parent)?;
+    }
+    let beside = beside(path);
+    match fs_err::create_dir(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    fs_err::set_permissions(&beside, PermissionsExt::from_mode(0o755))?;
+    match fs_err::rename(&beside, path) {
+        // Another agent was faster.
+        Err(_) if path.is_dir() => fs_err::remove_dir(&beside),
+        renamed => renamed,
+    }
 }
 
 /// The name under which the new content is prepared. One writer at a time: callers hold a lock.
@@ -71,3 +100,7 @@ pub(crate) fn sync(path: &Path) -> io::Result<()> {
 pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     sync(path.parent().unwrap_or(Path::new("/")))
 }
+
+#[cfg(test)]
+#[path = "durable_tests.rs"]
+mod tests;

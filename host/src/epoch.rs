@@ -6,9 +6,11 @@
 //! lease's matter; the host only sees to it that the higher number wins for good.
 
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use fs_err::os::unix::fs::OpenOptionsExt;
 use rustix::fs::FlockOperation;
 use unship_core::protocol::{Epoch, EpochRecord, Holder, Refusal};
 use unship_core::release::RunId;
@@ -20,6 +22,9 @@ pub const LOCK_WAIT_MS_MAX: u64 = 5_000;
 
 /// The wait between two looks at the lock: `flock` has no time limit of its own.
 const LOCK_LOOK_AGAIN: Duration = Duration::from_millis(2);
+
+/// Whoever can open the lock file can hold it, and keep every operator from taking a release back.
+const LOCK_MODE: u32 = 0o600;
 
 /// What the lock file may hold: the name of who has it.
 const LOCK_NOTE_BYTES_MAX: u64 = 512;
@@ -114,7 +119,10 @@ impl EpochFile {
     /// and with the process if that is killed.
     pub fn lock(&self, run: &RunId, wait_ms_max: u64) -> Result<EpochLock<'_>, EpochError> {
         let mut options = fs_err::OpenOptions::new();
-        let mut file = options.read(true).write(true).create(true).truncate(false).open(&self.lock_path)?;
+        options.read(true).write(true).create(true).truncate(false).mode(LOCK_MODE);
+        let mut file = options.open(&self.lock_path)?;
+        // One that an older agent made; what cannot be had must not stop a rollback.
+        let _ = file.set_permissions(PermissionsExt::from_mode(LOCK_MODE));
         let began = Instant::now();
         while let Err(error) = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             if error != rustix::io::Errno::WOULDBLOCK && error != rustix::io::Errno::INTR {

@@ -92,6 +92,22 @@ fn who_waits_too_long_is_told_who_has_it() {
     file.lock(&run("second"), 0).expect("free again");
 }
 
+/// A lock needs no right to write: whoever can open the file can hold it for as long as they like.
+#[test]
+fn nobody_else_can_hold_the_lock() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("folder");
+    let (file, path) = (EpochFile::new(folder.path()), folder.path().join("epoch.lock"));
+    // As an older agent made it.
+    fs_err::write(&path, "").expect("write");
+    fs_err::set_permissions(&path, PermissionsExt::from_mode(0o644)).expect("mode");
+    for _ in 0..2 {
+        drop(file.lock(&run("a"), 0).expect("lock"));
+        assert_eq!(fs_err::metadata(&path).expect("there").permissions().mode() & 0o7777, 0o600);
+        fs_err::remove_file(&path).expect("remove");
+    }
+}
+
 /// Sixteen runs race for the same epoch, again and again: each time exactly one gets it.
 #[test]
 fn one_of_many_wins() {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use listenfd::ListenFd;
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Resource, Rlimit};
 
 /// The hidden verb under which the program calls itself; what follows are the seconds of `Retry-After`.
 pub const HOLD_VERB: &str = "answer-on-hold";
@@ -30,6 +31,11 @@ const REST_BYTES_MAX: usize = 16 << 20;
 const LAST_LIMIT: Duration = Duration::from_millis(500);
 /// The most sockets that are taken.
 const SOCKETS_MAX: usize = 64;
+/// Descriptors that are no client's, with some air.
+const OWN_FDS_MAX: u64 = 128;
+/// How long no connection is taken after one could not be, for want of descriptors or memory: the listener is ready all
+/// the while, and would be tried without a pause.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why nothing is answered.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +62,9 @@ pub fn answer_on_hold(args: impl Iterator<Item = std::ffi::OsString>) -> Result<
         signal_hook::low_level::pipe::register(signal, sender.try_clone()?)?;
     }
     let sockets = handed_over()?;
-    let mut hold = Hold { answer: answer(seconds), told, sockets, clients: Vec::new(), ending: None };
+    allow_descriptors();
+    let mut hold =
+        Hold { answer: answer(seconds), told, sockets, clients: Vec::new(), ending: None, pause: None };
     notify("READY=1")?;
     hold.run()?;
     Ok(())
@@ -76,6 +84,17 @@ fn handed_over() -> Result<Vec<TcpListener>, HoldError> {
         sockets.push(socket);
     }
     Ok(sockets)
+}
+
+/// A unit of systemd may have 1,024 descriptors open until it asks for more.
+fn allow_descriptors() {
+    let wanted = CONNECTIONS_MAX as u64 + OWN_FDS_MAX;
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let current = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    if limit.current.is_some_and(|present| present < current) {
+        // With fewer there are fewer clients at a time, and the others wait.
+        let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(current), ..limit });
+    }
 }
 
 fn notify(text: &str) -> io::Result<()> {
@@ -101,6 +120,8 @@ struct Hold {
     clients: Vec<Client>,
     /// Told to end: no new connections; since when.
     ending: Option<Instant>,
+    /// No new connections until then.
+    pause: Option<Instant>,
 }
 
 struct Client {
@@ -149,7 +170,9 @@ impl Hold {
 
     /// Waits; whether the end was told, which listeners have somebody, and for each client whether it is ready.
     fn poll(&self) -> io::Result<(bool, Vec<usize>, Vec<bool>)> {
-        let accepting = if self.clients.len() < CONNECTIONS_MAX { self.sockets.as_slice() } else { &[] };
+        let pause = self.pause.filter(|until| *until > Instant::now());
+        let has_room = self.clients.len() < CONNECTIONS_MAX && pause.is_none();
+        let accepting = if has_room { self.sockets.as_slice() } else { &[] };
         let mut fds = Vec::with_capacity(1 + accepting.len() + self.clients.len());
         // Once told, the signal needs no more hearing.
         let told = if self.ending.is_none() { PollFlags::IN } else { PollFlags::empty() };
@@ -162,7 +185,7 @@ impl Hold {
             };
             fds.push(PollFd::from_borrowed_fd(client.stream.as_fd(), flags));
         }
-        let due = self.clients.iter().map(|client| client.until).min();
+        let due = self.clients.iter().map(|client| client.until).chain(pause).min();
         let timeout = due.map(|due| {
             let wait = due.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
             Timespec { tv_sec: wait.as_secs().cast_signed(), tv_nsec: i64::from(wait.subsec_nanos()) }
@@ -185,7 +208,15 @@ impl Hold {
             // Another instance on the same listener may have been faster. One that is started after this has its
             // descriptor made blocking by systemd unless its unit says NonBlocking=yes, and with it this one.
             let accepted = socket.set_nonblocking(true).and_then(|()| socket.accept());
-            let Ok((stream, _)) = accepted else { return };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    if !matches!(waits(&error), Ok(true)) {
+                        self.pause = Some(Instant::now() + ACCEPT_PAUSE);
+                    }
+                    return;
+                }
+            };
             if stream.set_nonblocking(true).is_ok() {
                 let until = Instant::now() + HEAD_LIMIT;
                 self.clients.push(Client { stream, phase: Phase::Head(Vec::new()), until });

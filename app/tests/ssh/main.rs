@@ -6,6 +6,7 @@
 
 mod ansible;
 mod fakes;
+mod jump;
 mod names;
 mod placing;
 mod privileges;

@@ -105,8 +105,13 @@ impl Server {
 
     /// Writes down the server's key as the one that is known for every host.
     pub fn know(&self) {
+        self.know_only(&self.ports);
+    }
+
+    /// The same for some of its hosts.
+    pub fn know_only(&self, ports: &[u16]) {
         let key = fs_err::read_to_string(self.folder.path().join("host_key.pub")).expect("a key");
-        let lines: String = self.ports.iter().map(|port| format!("[127.0.0.1]:{port} {key}")).collect();
+        let lines: String = ports.iter().map(|port| format!("[127.0.0.1]:{port} {key}")).collect();
         fs_err::write(self.folder.path().join("known_hosts"), lines).expect("a file");
     }
 

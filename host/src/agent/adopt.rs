@@ -56,7 +56,7 @@ impl Agent {
                 continue;
             }
             if let Some(folder) = place.parent() {
-                fs_err::create_dir_all(folder)?;
+                durable::folder(folder)?;
             }
             durable::write(&place, NO_START_PRE.as_bytes(), 0o644)?;
             changed = true;

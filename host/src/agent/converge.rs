@@ -7,6 +7,7 @@
 
 mod meanwhile;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use unship_core::protocol::{
@@ -14,7 +15,7 @@ use unship_core::protocol::{
 };
 use unship_core::release::Release;
 
-use super::runner::Pointing;
+use super::runner::{Pointing, RunnerError};
 use super::{Agent, Failure, prove, words};
 use crate::clock;
 use crate::supervise::{SlotView, StartOrder, View};
@@ -171,14 +172,10 @@ impl<'a> Converging<'a> {
         let leaving: Vec<_> = self.view.slots.iter().filter(|slot| is_other(slot)).cloned().collect();
         self.end_where(drain_ms_max, is_other)?;
         self.bar(&leaving)?;
-        self.bring_up(target, spec.units.iter(), drain_ms_max).map_err(|failure| match failure {
-            Failure::Failed { error, hint, unchanged, actions } => {
-                let serving = self.ready_units(target);
-                let serves = if serving.is_empty() { "nothing".to_owned() } else { serving.join(", ") };
-                let error = format!("{error}; the other release was stopped first, {serves} serves now");
-                Failure::Failed { error, hint, unchanged, actions }
-            }
-            refused @ Failure::Refused(_) => refused,
+        self.bring_up(target, spec.units.iter(), drain_ms_max).map_err(|failure| {
+            let serving = self.ready_units(target);
+            let serves = if serving.is_empty() { "nothing".to_owned() } else { serving.join(", ") };
+            failure.and(&format!("the other release was stopped first, {serves} serves now"))
         })?;
         self.end_where(drain_ms_max, |slot| is_other(slot) || slot.instance.release.is_hold())?;
         self.settle()
@@ -189,12 +186,8 @@ impl<'a> Converging<'a> {
             Flip::Overlap => self.spec.drain_ms_max,
             Flip::StopFirst => self.spec.drain_ms_max.min(HARMFUL_DRAIN_MS_MAX),
         };
-        let began = Instant::now();
         // A reboot must not bring back what was stopped on purpose.
-        if self.agent.store.clear_current()? {
-            self.changed = true;
-            self.did(began, "current -> nothing".to_owned());
-        }
+        self.clear_current()?;
         self.end_hold()?;
         self.point(Pointing::Nothing)?;
         self.view = self.agent.runner.view()?;
@@ -382,19 +375,37 @@ impl<'a> Converging<'a> {
         Ok(())
     }
 
-    /// Makes the target what comes up without the agent; `at_once`, before anything is stopped.
+    /// Makes the target what comes up without the agent; `at_once`, before anything is stopped. Where that fails all is
+    /// as it was: what serves, what boots and `current` are one release.
     fn make_current(&mut self, target: &Release, at_once: bool) -> Result<(), Failure> {
+        let before = self.agent.store.current_target()?;
+        let Err(failure) = self.point_current(target, at_once) else { return Ok(()) };
         let began = Instant::now();
-        if self.agent.store.set_current(target)? {
-            self.changed = true;
+        let Err(why) = self.agent.store.restore_current(before.as_deref()) else {
+            let name = before.as_deref().and_then(Path::file_name).unwrap_or("nothing".as_ref());
+            self.did(began, format!("current -> {} again", name.display()));
+            return Err(failure);
+        };
+        self.changed = true;
+        Err(failure.and(&format!("`current` names {target} and could not be put back: {why}")))
+    }
+
+    fn point_current(&mut self, target: &Release, at_once: bool) -> Result<(), Failure> {
+        let began = Instant::now();
+        let new = self.agent.store.set_current(target)?;
+        if new {
             self.did(began, format!("current -> {target}"));
         }
-        self.point(Pointing::Release { release: target, at_once })
+        self.point(Pointing::Release { release: target, at_once })?;
+        self.changed |= new;
+        Ok(())
     }
 
     fn point(&mut self, to: Pointing<'_>) -> Result<(), Failure> {
         let began = Instant::now();
-        for what in self.agent.runner.point(to)? {
+        let pointed = self.agent.runner.point(to);
+        self.changed |= pointed.as_ref().is_err_and(RunnerError::left_changes);
+        for what in pointed? {
             self.changed = true;
             self.did(began, what);
         }

@@ -23,6 +23,7 @@ use unship_core::protocol::{
 pub use crate::paths::HostPaths;
 
 use crate::clock;
+use crate::durable;
 use crate::epoch::{EpochError, EpochFile, LOCK_WAIT_MS_MAX};
 use crate::look::{self, LookError};
 use crate::store::{Store, StoreError};
@@ -122,7 +123,7 @@ impl Agent {
 
     fn serve_changing(&mut self, envelope: Envelope) -> Result<HostReply, Failure> {
         let began = Instant::now();
-        fs_err::create_dir_all(&self.root)?;
+        durable::folder(&self.root)?;
         let file = self.epoch.clone();
         let lock = file.lock(&envelope.run, LOCK_WAIT_MS_MAX)?;
         match &envelope.request {
@@ -203,6 +204,16 @@ impl Failure {
             Failure::Failed { error, hint, unchanged, actions } => {
                 HostReply::Failed { error, hint, unchanged, actions }
             }
+        }
+    }
+
+    /// The same failure with what else has to be said of it.
+    fn and(self, more: &str) -> Failure {
+        match self {
+            Failure::Failed { error, hint, unchanged, actions } => {
+                Failure::Failed { error: format!("{error}; {more}"), hint, unchanged, actions }
+            }
+            refused @ Failure::Refused(_) => refused,
         }
     }
 

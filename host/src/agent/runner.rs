@@ -28,6 +28,11 @@ impl RunnerError {
             RunnerError::Systemd(error) => error.hint(),
         }
     }
+
+    /// Whether something is not as it was before.
+    pub(super) fn left_changes(&self) -> bool {
+        matches!(self, RunnerError::Systemd(SystemdError::HalfPointed { .. }))
+    }
 }
 
 /// What comes up without the agent: at boot, on a connection, at a time.
@@ -73,7 +78,8 @@ pub(super) trait Runner {
     fn take_up(&mut self, unit: &UnitSpec, limit: Duration) -> Result<bool, RunnerError>;
     /// Whether a unit is held by what answers 503 while its releases take turns, one stopped first.
     fn holds_while_stopped(&mut self, unit: &UnitSpec) -> Result<bool, RunnerError>;
-    /// Sets what comes up without the agent. Answers what was changed.
+    /// Sets what comes up without the agent. Answers what was changed. To a release either wholly or not at all, but for
+    /// what an error with [`RunnerError::left_changes`] names.
     fn point(&mut self, to: Pointing<'_>) -> Result<Vec<String>, RunnerError>;
     /// Has what was pointed take effect, where it has not. Answers what was done.
     fn settle(&mut self) -> Result<Option<String>, RunnerError>;

@@ -10,6 +10,8 @@ use unship_core::release::Release;
 use super::Agent;
 use support::{Host, unit};
 
+mod half;
+
 #[path = "../../tests/host/support.rs"]
 #[allow(dead_code, reason = "the integration tests use the rest")]
 mod support;

@@ -195,6 +195,26 @@ impl Store {
         Ok(true)
     }
 
+    /// What `current` is, whether or not that can be read as a release.
+    pub(crate) fn current_target(&self) -> io::Result<Option<PathBuf>> {
+        match fs_err::read_link(self.current_link()) {
+            Ok(target) => Ok(Some(target)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes `current` again what it was.
+    pub(crate) fn restore_current(&self, target: Option<&Path>) -> io::Result<()> {
+        if self.current_target().is_ok_and(|present| present.as_deref() == target) {
+            return Ok(());
+        }
+        match target {
+            Some(target) => durable::swap_symlink(&self.current_link(), target),
+            None => durable::remove(&self.current_link()).map(drop),
+        }
+    }
+
     /// Makes nothing start at boot. Answers whether that was a change.
     pub fn clear_current(&self) -> Result<bool, StoreError> {
         Ok(durable::remove(&self.current_link())?)

@@ -44,7 +44,7 @@ impl Store {
     fn remove(&self, release: &Release) -> Result<(), StoreError> {
         let place = self.folder_of(&release.tag);
         let staging = self.root.join("staging");
-        fs_err::create_dir_all(&staging)?;
+        durable::folder(&staging)?;
         let rubbish = staging.join(format!("removed-{}", release.tag));
         if rubbish.exists() {
             remove_tree(&rubbish)?;

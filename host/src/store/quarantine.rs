@@ -74,7 +74,7 @@ impl Store {
         if read_json::<QuarantinedRelease>(&path).is_ok_and(|present| present.as_ref() == Some(&mark)) {
             return Ok(false);
         }
-        fs_err::create_dir_all(self.root.join("quarantine"))?;
+        durable::folder(&self.root.join("quarantine"))?;
         let bytes = serde_json::to_vec(&mark).map_err(io::Error::from)?;
         durable::write(&path, &bytes, 0o644)?;
         Ok(true)

@@ -61,7 +61,7 @@ impl Store {
             return Err(StoreError::NoRoom { path: self.root.clone(), needed, free });
         }
         // Under the manifest's tag of now: the same files may have been staged under another one before.
-        fs_err::create_dir_all(folder.join("files"))?;
+        durable::folder(&folder.join("files"))?;
         let bytes = serde_json::to_vec(manifest).map_err(io::Error::from)?;
         let path = folder.join("manifest.json");
         durable::write(&path, &bytes, 0o644)
@@ -97,7 +97,7 @@ impl Store {
         let on_disk = folder.join("files").join(&file.path);
         let of_write = |error| StoreError::of_write(error, &on_disk, file.size - present);
         if let Some(parent) = on_disk.parent() {
-            fs_err::create_dir_all(parent).map_err(of_write)?;
+            durable::folder(parent).map_err(of_write)?;
         }
         let mut out = append_to(&on_disk).map_err(of_write)?;
         if let Err(error) = out.write_all(bytes) {
@@ -160,7 +160,7 @@ impl Store {
         for file in &manifest.files {
             seal(&folder.join("files"), file)?;
         }
-        write_sealed(&folder.join("capsule.json"), &capsule_bytes)?;
+        write_capsule(&folder.join("capsule.json"), &capsule_bytes)?;
         let manifest_path = folder.join("manifest.json");
         fs_err::set_permissions(&manifest_path, PermissionsExt::from_mode(0o444))?;
         durable::sync(&manifest_path)?;
@@ -168,7 +168,7 @@ impl Store {
         durable::sync(&folder)?;
 
         let releases = self.releases();
-        fs_err::create_dir_all(&releases)?;
+        durable::folder(&releases)?;
         let place = self.folder_of(&release.tag);
         fs_err::rename(&folder, &place)?;
         // The top folder is closed after the rename: only root may move a folder that it cannot write to.
@@ -186,7 +186,7 @@ impl Store {
             return Ok(false);
         }
         fs_err::set_permissions(&folder, PermissionsExt::from_mode(0o755))?;
-        let written = write_sealed(&path, bytes);
+        let written = write_capsule(&path, bytes);
         fs_err::set_permissions(&folder, PermissionsExt::from_mode(0o555))?;
         written.map(|()| true)
     }
@@ -221,7 +221,7 @@ fn check(files: &Path, file: &ManifestFile) -> Result<(), StoreError> {
     let path = files.join(&file.path);
     if file.size == 0 && !path.exists() {
         if let Some(parent) = path.parent() {
-            fs_err::create_dir_all(parent)?;
+            durable::folder(parent)?;
         }
         append_to(&path)?;
     }
@@ -261,6 +261,7 @@ fn seal_folders(folder: &Path) -> Result<(), StoreError> {
     Ok(durable::sync(folder)?)
 }
 
-fn write_sealed(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    durable::write(path, bytes, 0o444).map_err(|error| StoreError::of_write(error, path, bytes.len() as u64))
+/// For the agent alone: a unit's files are in it, and what their owner kept from others must not be read here.
+fn write_capsule(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    durable::write(path, bytes, 0o400).map_err(|error| StoreError::of_write(error, path, bytes.len() as u64))
 }

@@ -11,6 +11,8 @@ use unship_core::time::Timestamp;
 
 use super::*;
 
+mod umask;
+
 fn capsule(release: &Release) -> Capsule {
     let missing = || Evidence::Missing { why: "a test".to_owned() };
     Capsule {
@@ -82,7 +84,7 @@ fn a_release_is_published_whole_and_read_only() {
     };
     assert_eq!((mode("files/bin/demo"), mode("files/share/a/b")), (0o555, 0o444));
     assert_eq!((mode(""), mode("files"), mode("files/share/a")), (0o555, 0o555, 0o555));
-    assert_eq!((mode("manifest.json"), mode("capsule.json")), (0o444, 0o444));
+    assert_eq!((mode("manifest.json"), mode("capsule.json")), (0o444, 0o400));
     store.verify(&release).expect("verified");
     assert_eq!(store.capsule(&release).expect("capsule"), capsule(&release));
     let listed = store.list().expect("list").found;

@@ -44,6 +44,7 @@ pub(in crate::systemd) fn service() -> ServiceFacts {
         entered_active_us: 0,
         state_since_us: 0,
         left_inactive_at_us: 0,
+        stale: false,
     }
 }
 

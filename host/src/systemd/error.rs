@@ -88,12 +88,29 @@ pub enum SystemdError {
         /// What to do.
         hint: String,
     },
+    /// What comes up by itself was changed in part.
+    #[error("{error}; {left}")]
+    HalfPointed {
+        /// What went wrong first.
+        error: Box<SystemdError>,
+        /// What is not as it was.
+        left: String,
+    },
     /// The disk.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
 impl SystemdError {
+    /// Whether the connection is of no more use.
+    pub(super) fn is_of_bus(&self) -> bool {
+        match self {
+            SystemdError::NoBus { .. } | SystemdError::Silent { .. } => true,
+            SystemdError::HalfPointed { error, .. } => error.is_of_bus(),
+            _ => false,
+        }
+    }
+
     /// What can be run to see or mend it.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -115,6 +132,7 @@ impl SystemdError {
                 Some(hint)
             }
             SystemdError::Unfit { hint, .. } => Some(hint.clone()),
+            SystemdError::HalfPointed { error, .. } => error.hint(),
             _ => None,
         }
     }

@@ -1,8 +1,9 @@
 //! Names of units: how an instance's name is written, as systemd.unit(5) says under "String escaping for
 //! inclusion in unit names".
 
-/// The longest name of a unit; systemd.unit(5).
-const NAME_BYTES_MAX: usize = 255;
+/// The longest name of a unit, 255 bytes by systemd.unit(5), less what a file of that name has more while it is written:
+/// a name that could be started and not be masked would be found out too late.
+const NAME_BYTES_MAX: usize = 255 - "..new".len();
 
 /// A text as part of a unit's name: `/` becomes `-`; what is no letter, digit, `:`, `_` or `.`, and a `.` in
 /// front, becomes `\x` with two hexadecimal digits. `%I` in the unit is the text again.

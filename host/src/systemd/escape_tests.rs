@@ -56,4 +56,8 @@ fn an_instance_is_of_its_template_alone() {
     assert_eq!(instance_of("shithub", &name), None);
     assert_eq!(instance_of("shithub-web", "shithub-web@.service"), None);
     assert_eq!(instance("web", &"-".repeat(100)), None);
+    // The longest can be linked and masked.
+    let longest = (1..255).rev().find_map(|length| instance("web", &"a".repeat(length))).expect("one fits");
+    let folder = tempfile::tempdir().expect("a folder");
+    crate::durable::swap_symlink(&folder.path().join(longest), "/dev/null".as_ref()).expect("linked");
 }

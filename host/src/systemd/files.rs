@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use fs_err::os::unix::fs::OpenOptionsExt;
 use sha2::{Digest as _, Sha256};
 use unship_core::release::Digest;
 
@@ -20,9 +21,19 @@ const BOOT_WANTS: &str = "multi-user.target.wants";
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// The folder of an administrator's units.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Files {
     folder: PathBuf,
+    /// What was at which place before it was changed, since [`Files::begin`].
+    before: Vec<(PathBuf, Before)>,
+}
+
+/// What was at a place.
+#[derive(Debug)]
+enum Before {
+    Nothing,
+    File(Vec<u8>),
+    Link(PathBuf),
 }
 
 impl Files {
@@ -31,18 +42,67 @@ impl Files {
     }
 
     pub(super) fn at(folder: &Path) -> Files {
-        Files { folder: folder.to_owned() }
+        Files { folder: folder.to_owned(), before: Vec::new() }
+    }
+
+    /// From here on is remembered what was changed.
+    pub(super) fn begin(&mut self) {
+        self.before.clear();
+    }
+
+    /// Takes back what was changed since [`Files::begin`], the latest first. Answers whether that was anything; what
+    /// cannot be taken back does not keep the rest from it, and the first reason is the error.
+    pub(super) fn take_back(&mut self) -> io::Result<bool> {
+        let before = std::mem::take(&mut self.before);
+        let any = !before.is_empty();
+        let mut taken_back = Ok(any);
+        for (path, before) in before.into_iter().rev() {
+            let one = match before {
+                Before::Nothing => durable::remove(&path).map(drop),
+                Before::File(bytes) => durable::write(&path, &bytes, 0o644),
+                Before::Link(target) => durable::swap_symlink(&path, &target),
+            };
+            taken_back = taken_back.and_then(|any| one.map(|()| any));
+        }
+        taken_back
+    }
+
+    /// Remembers what is at a place that is about to be changed.
+    fn note(&mut self, path: &Path) -> io::Result<()> {
+        let before = match fs_err::symlink_metadata(path) {
+            Ok(found) if found.is_symlink() => Before::Link(fs_err::read_link(path)?),
+            Ok(_) => Before::File(fs_err::read(path)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Before::Nothing,
+            Err(error) => return Err(error),
+        };
+        self.before.push((path.to_owned(), before));
+        Ok(())
+    }
+
+    fn remove(&mut self, path: &Path) -> io::Result<bool> {
+        self.note(path)?;
+        let removed = durable::remove(path);
+        if matches!(removed, Ok(false)) {
+            self.before.pop();
+        }
+        removed
+    }
+
+    fn link(&mut self, path: &Path, target: &Path) -> io::Result<()> {
+        self.note(path)?;
+        durable::swap_symlink(path, target)
     }
 
     /// Writes the drop-in of a unit; `None` takes it away. Answers whether that was a change.
-    pub(super) fn drop_in(&self, unit: &str, text: Option<&str>) -> io::Result<bool> {
+    pub(super) fn drop_in(&mut self, unit: &str, text: Option<&str>) -> io::Result<bool> {
         let folder = self.folder.join(format!("{unit}.d"));
         let path = folder.join(DROP_IN);
-        let Some(text) = text else { return durable::remove(&path) };
+        let Some(text) = text else { return self.remove(&path) };
         if fs_err::read_to_string(&path).is_ok_and(|found| found == text) {
             return Ok(false);
         }
-        fs_err::create_dir_all(&folder)?;
+        self.note(&path)?;
+        durable::folder(&folder)?;
         durable::write(&path, text.as_bytes(), 0o644)?;
         durable::sync(&self.folder)?;
         Ok(true)
@@ -50,7 +110,7 @@ impl Files {
 
     /// Makes `wanted`, and no other instance of the template, start at boot. `source` is the template's file.
     /// Answers whether that was a change.
-    pub(super) fn boot(&self, template: &str, wanted: Option<&str>, source: &str) -> io::Result<bool> {
+    pub(super) fn boot(&mut self, template: &str, wanted: Option<&str>, source: &str) -> io::Result<bool> {
         let mut changed = false;
         let mut folders = Vec::new();
         for link in self.boot_links(template)? {
@@ -59,7 +119,7 @@ impl Files {
                 folders.push(folder);
             }
             if link.file_name().and_then(|name| name.to_str()) != wanted {
-                changed |= durable::remove(&link)?;
+                changed |= self.remove(&link)?;
             }
         }
         let Some(wanted) = wanted else { return Ok(changed) };
@@ -71,8 +131,8 @@ impl Files {
             if fs_err::symlink_metadata(&link).is_ok() {
                 continue;
             }
-            fs_err::create_dir_all(&folder)?;
-            durable::swap_symlink(&link, Path::new(source))?;
+            durable::folder(&folder)?;
+            self.link(&link, Path::new(source))?;
             changed = true;
         }
         Ok(changed)
@@ -99,13 +159,13 @@ impl Files {
     }
 
     /// Keeps an instance from being started by anybody. Answers whether that was a change.
-    pub(super) fn mask(&self, instance: &str) -> io::Result<bool> {
+    pub(super) fn mask(&mut self, instance: &str) -> io::Result<bool> {
         let path = self.folder.join(instance);
         // A unit file of that name is the administrator's own.
         if fs_err::symlink_metadata(&path).is_ok() {
             return Ok(false);
         }
-        durable::swap_symlink(&path, Path::new("/dev/null"))?;
+        self.link(&path, Path::new("/dev/null"))?;
         Ok(true)
     }
 
@@ -115,8 +175,8 @@ impl Files {
     }
 
     /// Takes the mask away. Answers whether there was one.
-    pub(super) fn unmask(&self, instance: &str) -> io::Result<bool> {
-        if self.is_masked(instance) { durable::remove(&self.folder.join(instance)) } else { Ok(false) }
+    pub(super) fn unmask(&mut self, instance: &str) -> io::Result<bool> {
+        if self.is_masked(instance) { self.remove(&self.folder.join(instance)) } else { Ok(false) }
     }
 }
 
@@ -146,7 +206,8 @@ fn copy(source: &Path, to: &Path, mode: u32, sha256: &Digest) -> io::Result<()> 
         _ => {}
     }
     let mut from = fs_err::File::open(source)?;
-    let mut file = fs_err::OpenOptions::new().write(true).create_new(true).open(to)?;
+    // Its owner's alone until it is whole, whatever the umask: who has it open can write to it afterwards.
+    let mut file = fs_err::OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
     let mut hasher = Sha256::new();
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {

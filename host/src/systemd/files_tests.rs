@@ -8,7 +8,7 @@ fn files() -> (tempfile::TempDir, Files) {
 
 #[test]
 fn a_drop_in_is_written_once_and_taken_away_once() {
-    let (folder, files) = files();
+    let (folder, mut files) = files();
     assert!(files.drop_in("web.socket", Some("[Socket]\nService=a.service\n")).expect("written"));
     assert!(!files.drop_in("web.socket", Some("[Socket]\nService=a.service\n")).expect("looked at"));
     let path = folder.path().join("web.socket.d/zz-unship.conf");
@@ -19,7 +19,7 @@ fn a_drop_in_is_written_once_and_taken_away_once() {
 
 #[test]
 fn one_instance_boots_wherever_its_template_was_enabled() {
-    let (folder, files) = files();
+    let (folder, mut files) = files();
     let source = "/etc/systemd/system/web@.service";
     assert!(files.boot("web", Some("web@v1.service"), source).expect("linked"));
     let link = folder.path().join("multi-user.target.wants/web@v1.service");
@@ -47,7 +47,7 @@ fn one_instance_boots_wherever_its_template_was_enabled() {
 
 #[test]
 fn a_mask_takes_the_place_of_nothing_and_is_taken_away_alone() {
-    let (folder, files) = files();
+    let (folder, mut files) = files();
     assert!(files.mask("web@v1.service").expect("masked"));
     assert!(!files.mask("web@v1.service").expect("looked at"));
     assert!(files.unmask("web@v1.service").expect("unmasked"));
@@ -74,4 +74,41 @@ fn a_file_is_swapped_by_a_rename_keeps_its_mode_and_must_be_the_release_s() {
     assert!(error.to_string().contains("changed while it was copied"), "{error}");
     assert_eq!(std::fs::read_to_string(&path).expect("there"), "new");
     assert_eq!(std::fs::read_dir(folder.path()).expect("read").count(), 2, "nothing is left beside");
+}
+
+/// As a full disk leaves it: some were written, one was not.
+#[test]
+fn what_was_changed_is_taken_back_whole() {
+    let (folder, mut files) = files();
+    let everything = || {
+        let mut found = std::collections::BTreeMap::new();
+        let mut folders = vec![folder.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("read") {
+                let path = entry.expect("an entry").path();
+                match std::fs::read_link(&path) {
+                    Ok(target) => drop(found.insert(path, target.display().to_string())),
+                    Err(_) if path.is_dir() => folders.push(path),
+                    Err(_) => drop(found.insert(path.clone(), std::fs::read_to_string(&path).expect("read"))),
+                }
+            }
+        }
+        found
+    };
+    files.drop_in("web.socket", Some("one")).expect("written");
+    files.boot("web", Some("web@v1.service"), "/etc/systemd/system/web@.service").expect("linked");
+    files.mask("web@v2.service").expect("masked");
+    let before = everything();
+    files.begin();
+    assert!(!files.take_back().expect("nothing to take back"));
+    files.begin();
+    assert!(files.unmask("web@v2.service").expect("unmasked"));
+    assert!(files.drop_in("web.socket", Some("two")).expect("written"));
+    assert!(files.drop_in("web.socket", Some("three")).expect("written"));
+    assert!(files.boot("web", Some("web@v2.service"), "/lib/systemd/system/web@.service").expect("linked"));
+    assert!(files.drop_in("gc.timer", Some("two")).expect("written"));
+    assert_ne!(everything(), before);
+    assert!(files.take_back().expect("taken back"));
+    assert_eq!(everything(), before);
+    assert!(!files.take_back().expect("once"));
 }

@@ -89,7 +89,7 @@ impl Systemd {
             if facts.load_state != "loaded" {
                 return Ok(());
             }
-        } else if self.point_socket(socket, name)? || self.stale {
+        } else if self.point_socket(socket, name)? || self.stale || facts.stale {
             // A socket that points to nothing does not start.
             self.reload()?;
         }

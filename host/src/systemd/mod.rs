@@ -11,6 +11,7 @@ mod error;
 mod escape;
 mod files;
 mod fit;
+mod hold_program;
 mod instances;
 mod jobs;
 mod journal;
@@ -19,7 +20,6 @@ mod point;
 mod unit;
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -28,8 +28,8 @@ use unship_core::protocol::{FlipOrder, ServiceSpec, SystemdUnit, UnitFlip, UnitS
 use unship_core::release::{Digest, Release};
 
 pub use error::SystemdError;
+pub use hold_program::HoldProgram;
 
-use crate::hold::HOLD_VERB;
 use crate::store::Store;
 use crate::supervise::SlotView;
 use bus::Bus;
@@ -39,23 +39,6 @@ use unit::{LOOK_TAG, ServiceFacts, SocketFacts};
 /// The largest unit file that goes into a capsule.
 const UNIT_FILE_BYTES_MAX: u64 = 256 << 10;
 
-/// What holds a socket while no release may serve: this program with the arguments that make it so.
-#[derive(Debug, Clone)]
-pub struct HoldProgram {
-    /// The program.
-    pub program: PathBuf,
-    /// Its arguments, before the seconds of `Retry-After`.
-    pub args: Vec<OsString>,
-}
-
-impl Default for HoldProgram {
-    fn default() -> HoldProgram {
-        // The file as it is named now: it must be there at the next boot as well.
-        let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/usr/local/bin/unship"));
-        HoldProgram { program, args: vec![OsString::from(HOLD_VERB)] }
-    }
-}
-
 /// A service under systemd.
 #[derive(Debug)]
 pub(crate) struct Systemd {
@@ -64,6 +47,8 @@ pub(crate) struct Systemd {
     store: Store,
     files: Files,
     hold_program: HoldProgram,
+    /// Where the hold program is, once it was seen to.
+    hold_place: Option<PathBuf>,
     bus: Option<Bus>,
     /// How units are flipped, as it was read last.
     flips: Option<Vec<UnitFlip>>,
@@ -95,6 +80,7 @@ impl Systemd {
             store: Store::new(root),
             files: Files::system(),
             hold_program,
+            hold_place: None,
             bus: None,
             flips: None,
             stale: false,
@@ -123,7 +109,7 @@ impl Systemd {
         act: impl FnOnce(&mut Systemd) -> Result<T, SystemdError>,
     ) -> Result<T, SystemdError> {
         let done = act(self);
-        if matches!(done, Err(SystemdError::NoBus { .. } | SystemdError::Silent { .. })) {
+        if done.as_ref().is_err_and(SystemdError::is_of_bus) {
             self.bus = None;
         }
         done

@@ -66,6 +66,7 @@ pub(super) struct ServiceFacts {
     pub(super) state_since_us: u64,
     /// When the unit was last started, in microseconds since 1970.
     pub(super) left_inactive_at_us: u64,
+    pub(super) stale: bool,
 }
 
 /// The end of a unit's main process.
@@ -123,12 +124,13 @@ impl ServiceFacts {
             entered_active_us: number(unit, "ActiveEnterTimestampMonotonic"),
             state_since_us: number(unit, "StateChangeTimestampMonotonic"),
             left_inactive_at_us: number(unit, "InactiveExitTimestamp"),
+            stale: flag(unit, "NeedDaemonReload"),
         }
     }
 
     /// Whether systemd found the unit's file.
     pub(super) fn is_there(&self) -> bool {
-        self.load_state == "loaded" || self.load_state == "masked"
+        is_there_by(&self.load_state)
     }
 }
 
@@ -205,6 +207,16 @@ pub(super) fn files(bus: &Bus, name: &str) -> Result<Vec<String>, SystemdError> 
     files.extend(texts(&unit, "DropInPaths"));
     files.retain(|path| !path.is_empty());
     Ok(files)
+}
+
+/// Whether systemd finds the file of a unit of any kind.
+pub(super) fn is_there(bus: &Bus, name: &str) -> Result<bool, SystemdError> {
+    let load_state = text(&bus.properties(&bus.load(name)?, "Unit")?, "LoadState");
+    Ok(is_there_by(&load_state))
+}
+
+fn is_there_by(load_state: &str) -> bool {
+    matches!(load_state, "loaded" | "masked")
 }
 
 /// What a unit of any kind is doing.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use unship_core::protocol::*;
 use unship_core::release::Release;
 
-use crate::support::{Host, unit};
+use crate::support::{Host, child_program, unit};
 
 /// The status of an answer that came whole; a 503 has to say when to come again.
 fn ask(address: SocketAddr, request: &[u8]) -> Result<u16, String> {
@@ -84,6 +84,41 @@ fn while_held_every_request_gets_503_and_none_is_dropped_on_the_way_in_or_out() 
     assert!(served > 50 && held > 50, "{served} served, {held} answered with 503");
     let state = host.wait_alone(&one);
     assert_eq!((state.held, state.current), (None, Some(one)));
+}
+
+/// Many clients that say nothing use up its descriptors. It waits for one to go, and does not ask again and again.
+#[test]
+fn without_descriptors_it_waits_and_goes_on() {
+    use std::os::fd::OwnedFd;
+    use std::process::{Command, Stdio};
+
+    use command_fds::{CommandFdExt, FdMapping};
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", "ulimit -n 24 && LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" answer-on-hold 30"])
+        .arg(child_program())
+        .stdin(Stdio::null());
+    let handed = FdMapping { parent_fd: OwnedFd::from(listener), child_fd: 3 };
+    command.fd_mappings(vec![handed]).expect("one descriptor");
+    let mut hold = command.spawn().expect("it starts");
+    let silent: Vec<_> = (0..60).map(|_| TcpStream::connect(address).expect("the kernel takes it")).collect();
+    let ticks = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", hold.id())).expect("it runs");
+        let after_name = stat.rsplit_once(')').expect("a name").1;
+        let fields: Vec<u64> = after_name.split_whitespace().skip(11).take(2).flat_map(str::parse).collect();
+        fields.iter().sum::<u64>()
+    };
+    std::thread::sleep(Duration::from_millis(300));
+    let before = ticks();
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(ticks() - before < 10, "it turns round and round");
+    drop(silent);
+    assert_eq!(ask(address, GET), Ok(503));
+    hold.kill().expect("it is there");
+    hold.wait().expect("it ends");
 }
 
 #[test]

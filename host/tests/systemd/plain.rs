@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use unship_core::protocol::*;
+use unship_core::release::Release;
 
 use super::support::{Host, common, systemctl};
 
@@ -45,6 +46,80 @@ on_host! {
         let counted = load.end();
         assert_eq!(counted.failed, Vec::<String>::new());
         assert_eq!(host.version(), "v1.1.0");
+    }
+
+    /// It is enabled, as an existing install is: the next boot would start what was stopped because it does harm.
+    fn a_held_plain_unit_stays_down_across_a_reboot_and_serves_and_boots_again_when_released(host) {
+        let (one, _) = swapped(host, "Restart=always\n[Install]\nWantedBy=multi-user.target");
+        let (unit, socket) = (host.unit_name("web.service"), host.unit_name("web.socket"));
+        systemctl(&["enable", &unit, &socket]);
+        host.flip(&one);
+        host.wait_alone(&one);
+        let hold = host.converge(Serve::Hold { retry_after_s: 30 }, Flip::StopFirst);
+        let (error, _) = host.fails(hold.clone());
+        assert!(error.contains("it was stopped all the same"), "{error}");
+        assert!(is_down(host));
+        // Nor by hand, nor by what wants it.
+        systemctl(&["start", &unit]);
+        assert!(is_down(host));
+        let again = match host.ask(hold) {
+            HostReply::Failed { actions, .. } => actions,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(again, [], "asked again it does nothing");
+    } {
+        let (one, _) = releases(host);
+        assert!(host.observe().held.is_some());
+        assert!(is_down(host), "after a reboot");
+        host.flip(&one);
+        host.wait_alone(&one);
+        assert_eq!(host.version(), "v1.0.0");
+        assert!(host.observe().held.is_none());
+        let nothing = host.converge(Serve::Nothing, Flip::StopFirst);
+        host.done(nothing.clone());
+        assert!(is_down(host));
+        assert!(host.done(nothing).is_empty(), "asked again it does nothing");
+        host.flip(&one);
+        host.wait_alone(&one);
+        for unit in ["web.service", "web.socket"] {
+            let unit = host.unit_name(unit);
+            assert!(!Path::new(&format!("/etc/systemd/system/{unit}.d/zz-unship.conf")).exists(), "{unit}");
+        }
+    } {
+        let (one, _) = releases(host);
+        host.wait_alone(&one);
+        assert_eq!(host.version(), "v1.0.0");
+    }
+
+    /// Its socket was pointed to what answers 503, and is to be its own again.
+    fn a_plain_unit_with_a_hold_unit_is_held_across_a_reboot_and_released(host) {
+        let names = ["web.service", "web.socket", "web-hold.service"].map(|name| host.unit_name(name));
+        let [unit, socket, hold] = names;
+        let (one, _) = swapped(host, &format!("Sockets={socket}\n[Install]\nWantedBy=multi-user.target"));
+        let text = format!("[Service]\nType=notify\nSockets={socket}\nNonBlocking=yes\nExecStart=/bin/false\n");
+        std::fs::write(format!("/etc/systemd/system/{hold}"), text).expect("written");
+        systemctl(&["daemon-reload"]);
+        systemctl(&["enable", &unit, &socket]);
+        with_hold(host);
+        host.flip(&one);
+        host.wait_alone(&one);
+        assert!(host.observe().flips[0].can_hold);
+        let hold = host.converge(Serve::Hold { retry_after_s: 30 }, Flip::StopFirst);
+        host.done(hold);
+        assert!(common::get(host.address, "/").expect_err("held").to_string().contains("Retry-After: 30"));
+    } {
+        with_hold(host);
+        let (one, _) = releases(host);
+        assert!(common::get(host.address, "/").expect_err("held").to_string().contains("Retry-After: 30"));
+        assert!(host.observe().instances.iter().all(|instance| instance.release.is_hold()));
+        host.flip(&one);
+        host.wait_alone(&one);
+        assert_eq!(host.version(), "v1.0.0");
+    } {
+        with_hold(host);
+        let (one, _) = releases(host);
+        host.wait_alone(&one);
+        assert_eq!(host.version(), "v1.0.0");
     }
 
     /// Until a process that is shut in executes the service's program it executes systemd's.
@@ -121,8 +196,53 @@ on_host! {
     }
 }
 
+/// A plain unit with two releases and the first one's program at its place; `more` is of its unit file.
+fn swapped(host: &mut Host, more: &str) -> (Release, Release) {
+    let program = format!("/usr/local/bin/{}", host.spec.name);
+    let _ = std::fs::remove_file(&program);
+    plain(host, &program, more);
+    let socket = format!("/etc/systemd/system/{}", host.unit_name("web.socket"));
+    let text = std::fs::read_to_string(&socket).expect("read");
+    std::fs::write(&socket, format!("{text}\n[Install]\nWantedBy=sockets.target\n")).expect("written");
+    systemctl(&["daemon-reload"]);
+    let (one, two) = (publish_native(host, "v1.0.0"), publish_native(host, "v1.1.0"));
+    std::fs::copy(host_file(host, "v1.0.0"), &program).expect("installed");
+    (one, two)
+}
+
+/// The same after a reboot.
+fn releases(host: &mut Host) -> (Release, Release) {
+    named(host, None);
+    let stored = host.observe().releases;
+    let find = |tag: &str| {
+        let found = stored.iter().find(|stored| stored.release.tag.as_str() == tag);
+        found.expect("stored").release.clone()
+    };
+    (find("v1.0.0"), find("v1.1.0"))
+}
+
+fn with_hold(host: &mut Host) {
+    let hold = host.unit_name("web-hold.service");
+    named(host, Some(hold));
+}
+
+fn named(host: &mut Host, hold: Option<String>) {
+    let unit = host.unit_name("web.service");
+    host.with_units(|spec| {
+        spec.units[0].command = vec!["bin/child".to_owned(), "serve".to_owned()];
+        let names = spec.units[0].systemd.as_mut().expect("named");
+        names.unit = unit;
+        names.hold = hold.or(names.hold.take());
+    });
+}
+
+/// Whether nothing runs and connections are refused.
+fn is_down(host: &mut Host) -> bool {
+    host.observe().instances.is_empty() && std::net::TcpStream::connect(host.address).is_err()
+}
+
 /// A release whose program differs from another's: its tag is at its end, which no loader minds.
-fn publish_native(host: &mut Host, tag: &str) -> unship_core::release::Release {
+fn publish_native(host: &mut Host, tag: &str) -> Release {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::create_dir_all(folder.path().join("bin")).expect("a folder");
     let mut bytes = std::fs::read("/opt/unship-test/examples/child").expect("read");

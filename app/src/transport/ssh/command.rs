@@ -4,11 +4,13 @@
 //! The line is one of a few fixed texts. Nothing from a configuration, an inventory, a tag or a host is ever
 //! part of it; whatever an agent has to know goes through the pipe.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use unship_core::protocol::PROTOCOL_VERSION;
 
+use super::jump::ForJumps;
 use crate::config::{AgentPlace, Destination, Ssh, SshFile};
 
 /// How long ssh itself goes without a sign of life from sshd before it gives a connection up: three times five
@@ -29,6 +31,8 @@ pub struct SshOptions {
     pub place: AgentPlace,
     /// How long a connection may take to be made.
     pub connect_max: Duration,
+    /// What hosts in between are reached with.
+    pub(super) for_jumps: ForJumps,
 }
 
 impl From<&Ssh> for SshOptions {
@@ -39,6 +43,7 @@ impl From<&Ssh> for SshOptions {
             sudo: ssh.sudo,
             place: ssh.agent,
             connect_max: Duration::from_millis(ssh.connect.0),
+            for_jumps: ForJumps::default(),
         }
     }
 }
@@ -85,40 +90,56 @@ pub(super) fn place_lines(options: &SshOptions) -> Vec<PlaceLine> {
 }
 
 /// The arguments of ssh for `line` on the host.
-pub(super) fn arguments(options: &SshOptions, to: &Destination, line: &str) -> Vec<String> {
-    let mut words = common(options, to, &[("ClearAllForwardings", "yes"), ("RemoteCommand", "none")]);
+pub(super) fn arguments(options: &SshOptions, to: &Destination, line: &str) -> io::Result<Vec<String>> {
+    let mut words = common(options, to, &[("ClearAllForwardings", "yes"), ("RemoteCommand", "none")])?;
     words.extend(["--".into(), to.address.as_str().into(), line.into()]);
-    words
+    Ok(words)
 }
 
 /// The arguments of ssh for a way through the host that runs nothing there. `forward` is what `-L` takes.
-pub(super) fn tunnel_arguments(options: &SshOptions, to: &Destination, forward: &str) -> Vec<String> {
+pub(super) fn tunnel_arguments(
+    options: &SshOptions,
+    to: &Destination,
+    forward: &str,
+) -> io::Result<Vec<String>> {
     // One that goes through a master connection would outlive its child.
     let own = [("ExitOnForwardFailure", "yes"), ("ControlPath", "none"), ("StreamLocalBindMask", "0177")];
-    let mut words = common(options, to, &own);
+    let mut words = common(options, to, &own)?;
     words.extend(["-N".into(), "-L".into(), forward.into(), "--".into(), to.address.as_str().into()]);
-    words
+    Ok(words)
+}
+
+/// What holds on every way, for hosts in between as well.
+pub(super) fn own_options(options: &SshOptions) -> [(&'static str, String); 7] {
+    [
+        // Nobody is there to be asked; a key that is not known is refused, and one that changed all the more.
+        ("BatchMode", "yes".into()),
+        ("StrictHostKeyChecking", "yes".into()),
+        ("ConnectTimeout", options.connect_max.as_secs().max(1).to_string()),
+        ("ConnectionAttempts", "1".into()),
+        ("ServerAliveInterval", ALIVE_INTERVAL_S.to_string()),
+        ("ServerAliveCountMax", ALIVE_COUNT_MAX.to_string()),
+        // What a person's own configuration may have for their own sessions and would be in the way here.
+        ("PermitLocalCommand", "no".into()),
+    ]
 }
 
 /// What every ssh of ours is told, with some more options.
-fn common(options: &SshOptions, to: &Destination, more: &[(&str, &str)]) -> Vec<String> {
+fn common(options: &SshOptions, to: &Destination, more: &[(&str, &str)]) -> io::Result<Vec<String>> {
     // No terminal, no forwarding of keys or windows to a host that may be in trouble.
     let mut words: Vec<String> = ["-T", "-a", "-x"].map(String::from).to_vec();
-    if let Some(config) = &options.config {
-        words.extend(["-F".into(), config.as_str().into()]);
+    let config = match (&to.jump, &options.config) {
+        (Some(_), _) => Some(options.for_jumps.path(options)?),
+        (None, Some(config)) => Some(super::jump::in_home(config)),
+        (None, None) => None,
+    };
+    if let Some(config) = config {
+        words.extend(["-F".into(), config]);
     }
-    let mut option = |name: &str, value: &str| words.extend(["-o".into(), format!("{name}={value}")]);
-    // Nobody is there to be asked; a key that is not known is refused, and one that changed all the more.
-    option("BatchMode", "yes");
-    option("StrictHostKeyChecking", "yes");
-    option("ConnectTimeout", &options.connect_max.as_secs().max(1).to_string());
-    option("ConnectionAttempts", "1");
-    option("ServerAliveInterval", &ALIVE_INTERVAL_S.to_string());
-    option("ServerAliveCountMax", &ALIVE_COUNT_MAX.to_string());
-    // What a person's own configuration may have for their own sessions and would be in the way here.
-    option("PermitLocalCommand", "no");
-    for (name, value) in more {
-        option(name, value);
+    let own = own_options(options);
+    let own = own.iter().map(|(name, value)| (*name, value.as_str()));
+    for (name, value) in own.chain(more.iter().copied()) {
+        words.extend(["-o".into(), format!("{name}={value}")]);
     }
     if let Some(user) = &to.user {
         words.extend(["-l".into(), user.as_str().into()]);
@@ -132,7 +153,7 @@ fn common(options: &SshOptions, to: &Destination, more: &[(&str, &str)]) -> Vec<
     if let Some(jump) = &to.jump {
         words.extend(["-J".into(), jump.as_str().into()]);
     }
-    words
+    Ok(words)
 }
 
 #[cfg(test)]

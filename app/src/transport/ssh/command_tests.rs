@@ -13,14 +13,15 @@ fn options(table: &str) -> (Ssh, SshOptions) {
 fn every_value_is_an_argument_of_its_own_and_the_host_comes_behind_the_options() {
     let (ssh, options) = options(
         "user = \"deploy\"\nport = 2222\nidentity = \"~/.ssh/deploy\"\njump = \"me@bastion\"\nsudo = true\n\
-         config = \"ssh_config\"\nconnect = \"3s\"",
+         config = \"none\"\nconnect = \"3s\"",
     );
+    let config = options.for_jumps.path(&options).expect("in memory");
     let to = Destination::new(&"web-01".parse().expect("a host"), &BTreeMap::new(), &ssh);
-    let words = arguments(&options, &to, &agent_line(&options));
-    let text = words.join("\n");
+    let words = arguments(&options, &to, &agent_line(&options)).expect("all is there");
+    let text = words.join("\n").replace(&config, "CONFIG");
     assert_eq!(
         text,
-        "-T\n-a\n-x\n-F\nssh_config\n-o\nBatchMode=yes\n-o\nStrictHostKeyChecking=yes\n-o\nConnectTimeout=3\n\
+        "-T\n-a\n-x\n-F\nCONFIG\n-o\nBatchMode=yes\n-o\nStrictHostKeyChecking=yes\n-o\nConnectTimeout=3\n\
          -o\nConnectionAttempts=1\n-o\nServerAliveInterval=5\n-o\nServerAliveCountMax=3\n\
          -o\nPermitLocalCommand=no\n-o\nClearAllForwardings=yes\n-o\nRemoteCommand=none\n\
          -l\ndeploy\n-p\n2222\n-i\n~/.ssh/deploy\n-J\nme@bastion\n--\nweb-01\n\
@@ -63,7 +64,7 @@ fn a_host_may_have_an_address_of_its_own() {
     let tables: BTreeMap<_, HostTable> =
         [("web-01".parse().expect("a host"), toml::from_str("address = \"::1\"").expect("a table"))].into();
     let to = Destination::new(&"web-01".parse().expect("a host"), &tables, &ssh);
-    let words = arguments(&options, &to, "x");
+    let words = arguments(&options, &to, "x").expect("all is there");
     assert_eq!(words[words.len() - 3..], ["--", "::1", "x"]);
 }
 
@@ -71,7 +72,7 @@ fn a_host_may_have_an_address_of_its_own() {
 fn a_way_to_a_database_runs_nothing_and_goes_with_its_child() {
     let (ssh, options) = options("user = \"deploy\"");
     let to = Destination::new(&"web-01".parse().expect("a host"), &BTreeMap::new(), &ssh);
-    let words = tunnel_arguments(&options, &to, "/tmp/s:db:5432");
+    let words = tunnel_arguments(&options, &to, "/tmp/s:db:5432").expect("all is there");
     let ends = ["-l", "deploy", "-N", "-L", "/tmp/s:db:5432", "--", "web-01"];
     assert!(words.ends_with(&ends.map(String::from)), "{words:?}");
     for option in

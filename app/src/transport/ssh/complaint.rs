@@ -41,7 +41,8 @@ pub(super) struct Ended<'a> {
 }
 
 /// A text that ssh or the other side says, the kind of trouble, what it means and what to run. `HOST` stands for
-/// how people would name the host to ssh. The first that fits counts.
+/// how people would name the host to ssh, `KNOWN` for how its key is filed, and `TABLE` for what unship calls it. The first
+/// that fits counts.
 type Known = (&'static [&'static str], Kind, &'static str, &'static str);
 
 const KNOWN: [Known; 19] = [
@@ -49,7 +50,7 @@ const KNOWN: [Known; 19] = [
         &["REMOTE HOST IDENTIFICATION HAS CHANGED"],
         Kind::Final,
         "its host key is not the one that is known",
-        "if the host was set up anew, compare the key's fingerprint there and then `ssh-keygen -R HOST`; if not, \
+        "if the host was set up anew, compare the key's fingerprint there and then `ssh-keygen -R KNOWN`; if not, \
          do not go on",
     ),
     (
@@ -68,7 +69,7 @@ const KNOWN: [Known; 19] = [
         &["Could not resolve hostname"],
         Kind::Final,
         "its name is not known",
-        "give its address in `[environment.NAME.host.HOST]`, or in your configuration of ssh",
+        "give its address in `[environment.NAME.host.TABLE]`, or in your configuration of ssh",
     ),
     (&["Connection refused"], Kind::Final, "nothing listens for ssh there", "is sshd running there?"),
     (
@@ -158,6 +159,15 @@ const KNOWN: [Known; 19] = [
     ),
 ];
 
+/// There was no session.
+pub(super) fn not_started(error: &std::io::Error) -> Complaint {
+    Complaint {
+        kind: Kind::Final,
+        why: format!("cannot run ssh: {error}"),
+        hint: Some("install OpenSSH's client".into()),
+    }
+}
+
 /// Reads a session's last words.
 pub(super) fn read(to: &Destination, ended: &Ended<'_>) -> Complaint {
     let said = format!("{}\n{}", ended.stderr, ended.stdout);
@@ -167,7 +177,7 @@ pub(super) fn read(to: &Destination, ended: &Ended<'_>) -> Complaint {
             Some(line) => format!("{why} ({line})"),
             None => (*why).to_owned(),
         };
-        return Complaint { kind: *kind, why, hint: Some(hint.replace("HOST", &ssh_name(to))) };
+        return Complaint { kind: *kind, why, hint: Some(hint_for(to, hint)) };
     }
     if let Some(said) = last_line(ended.stdout) {
         return banner(to, &said);
@@ -203,11 +213,18 @@ pub(super) fn protocol(host: u32) -> Complaint {
     }
 }
 
+fn hint_for(to: &Destination, hint: &str) -> String {
+    let address = to.address.as_str();
+    let known = to.port.map_or(address.to_owned(), |port| format!("'[{address}]:{port}'"));
+    hint.replace("KNOWN", &known).replace("TABLE", to.name.as_str()).replace("HOST", &ssh_name(to))
+}
+
 /// How a person would name the host to ssh.
 fn ssh_name(to: &Destination) -> String {
     let user = to.user.as_ref().map(|user| format!("{}@", user.as_str())).unwrap_or_default();
     let port = to.port.map(|port| format!("-p {port} ")).unwrap_or_default();
-    format!("{port}{user}{}", to.address.as_str())
+    let jump = to.jump.as_ref().map(|jump| format!("-J {} ", jump.as_str())).unwrap_or_default();
+    format!("{jump}{port}{user}{}", to.address.as_str())
 }
 
 /// The last line that says something, fit for a terminal.

@@ -71,6 +71,8 @@ fn a_key_that_changed_is_told_from_one_that_is_not_known() {
     assert_eq!(kind, Kind::Final);
     assert!(why.starts_with("its host key is not the one that is known"), "{why}");
     assert!(hint.contains("do not go on"), "{hint}");
+    // As known_hosts has it, which is not how ssh is given it.
+    assert!(hint.contains("`ssh-keygen -R '[web-01]:2222'`"), "{hint}");
 }
 
 #[test]

@@ -61,11 +61,7 @@ impl Connection {
         to: &Destination,
         setup: &HostSetup,
     ) -> Result<Connection, Complaint> {
-        let mut session = Session::start(&mut command).map_err(|error| Complaint {
-            kind: Kind::Final,
-            why: format!("cannot run ssh: {error}"),
-            hint: Some("install OpenSSH's client".into()),
-        })?;
+        let mut session = Session::start(&mut command).map_err(|error| complaint::not_started(&error))?;
         let mut said = Vec::new();
         match session.greet(setup, &mut said).await {
             Ok(place) => Ok(Connection { session, asked: 0, place }),
@@ -194,10 +190,13 @@ impl Session {
         loop {
             let byte = self.stdout.read_u8().await?;
             said.push(byte);
-            // The magic ends as it begins, with a zero: only then is it worth looking.
+            // The magic ends as it begins, with a zero: only then is it worth looking, and only at the end. A host may
+            // say nothing but zeros.
+            let end = said.len().saturating_sub(PREAMBLE_BYTES);
             if byte == 0
-                && let Some(begin) = find_magic(said)
+                && let Some(begin) = find_magic(said.get(end..).unwrap_or_default())
             {
+                let begin = end + begin;
                 let mut bytes = [0; PREAMBLE_BYTES];
                 let magic = said.get(begin..).unwrap_or_default();
                 let (first, rest) = bytes.split_at_mut(magic.len().min(PREAMBLE_BYTES));

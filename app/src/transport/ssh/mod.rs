@@ -9,6 +9,7 @@ mod command;
 mod complaint;
 mod connection;
 mod elf;
+mod jump;
 mod limits;
 mod place;
 mod program;
@@ -155,18 +156,15 @@ impl Ssh {
         self.open_patiently().await
     }
 
-    fn command(&self, line: &str) -> Command {
-        let mut command = Command::new(&self.world.options.program);
-        command.args(command::arguments(&self.world.options, &self.to, line));
-        command
-    }
-
     async fn open_once(&self) -> Result<Connection, Complaint> {
         // The gate is never closed; without a permit there would merely be more at once.
         let _permit = self.world.gate.0.acquire().await.ok();
-        let line = command::agent_line(&self.world.options);
-        let limit = self.world.options.connect_max + START_MAX;
-        let opened = Connection::open(self.command(&line), &self.to, &self.setup);
+        let options = &self.world.options;
+        let arguments = command::arguments(options, &self.to, &command::agent_line(options));
+        let mut command = Command::new(&options.program);
+        command.args(arguments.map_err(|error| complaint::not_started(&error))?);
+        let limit = options.connect_max + START_MAX;
+        let opened = Connection::open(command, &self.to, &self.setup);
         tokio::time::timeout(limit, opened).await.unwrap_or_else(|_| {
             Err(Complaint {
                 kind: Kind::Final,

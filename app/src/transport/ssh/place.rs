@@ -95,11 +95,10 @@ impl<'a> Placing<'a> {
         to: &'a Destination,
         line: &command::PlaceLine,
     ) -> Result<Placing<'a>, Complaint> {
-        let not_started =
-            |error: std::io::Error| said(format!("cannot run ssh: {error}"), "install OpenSSH's client");
+        let not_started = |error: std::io::Error| complaint::not_started(&error);
         let mut command = Command::new(&options.program);
         command
-            .args(command::arguments(options, to, line.text))
+            .args(command::arguments(options, to, line.text).map_err(not_started)?)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -43,8 +43,10 @@ impl Tunnels for SshTunnels {
         let folder =
             folder.map_err(|error| self.error(format!("no folder for its socket: {error}"), None))?;
         let socket = folder.path().join(socket_name(to.port()));
+        let not_started = |error: std::io::Error| self.error(format!("ssh cannot be started: {error}"), None);
+        let arguments = command::tunnel_arguments(&self.options, &self.to, &forward(&socket, to));
         let mut child = Command::new(&self.options.program)
-            .args(command::tunnel_arguments(&self.options, &self.to, &forward(&socket, to)))
+            .args(arguments.map_err(not_started)?)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -52,7 +54,7 @@ impl Tunnels for SshTunnels {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| self.error(format!("ssh cannot be started: {error}"), None))?;
+            .map_err(not_started)?;
         let limit = self.options.connect_max + OPEN_MAX;
         let began = Instant::now();
         while !socket.exists() {

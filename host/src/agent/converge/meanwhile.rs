@@ -42,36 +42,45 @@ impl Converging<'_> {
         Ok(())
     }
 
-    /// Answers 503 beside what serves, then stops that. Where nothing can answer it is stopped all the same:
-    /// containing comes first.
+    /// Answers 503 beside what serves, then stops that. Where nothing can answer, or what boots cannot be written, it is
+    /// stopped all the same: containing comes first.
     pub(super) fn hold(&mut self, retry_after_s: u32) -> Result<(), Failure> {
         self.view = self.agent.runner.view()?;
-        self.mark_held(retry_after_s)?;
-        let spec = self.spec;
-        let began = Instant::now();
-        if self.agent.store.clear_current()? {
-            self.changed = true;
-            self.did(began, "current -> nothing".to_owned());
+        let marked = self.mark_held(retry_after_s);
+        if matches!(marked, Err(Failure::Refused(_))) {
+            return marked;
         }
-        self.agent.runner.flips(true)?;
-        self.point(Pointing::Hold { retry_after_s })?;
+        let cleared = self.clear_current();
+        let pointed = self.point_to_hold(retry_after_s);
+        let spec = self.spec;
         // Until now a connection may have started what had ended by itself.
         self.view = self.agent.runner.view()?;
-        let held = self.answer_503(retry_after_s, spec.units.iter().filter(|unit| unit.listen.is_some()));
+        let listen = spec.units.iter().filter(|unit| unit.listen.is_some());
+        let held = pointed.and_then(|()| self.answer_503(retry_after_s, listen));
         let drain_ms_max = spec.drain_ms_max.min(HARMFUL_DRAIN_MS_MAX);
         let runs = |slot: &SlotView| !slot.instance.release.is_hold();
         let leaving: Vec<_> = self.view.slots.iter().filter(|slot| runs(slot)).cloned().collect();
         self.end_where(drain_ms_max, runs)?;
         self.bar(&leaving)?;
-        held.map_err(|failure| match failure {
-            Failure::Failed { error, hint, .. } => Failure::Failed {
-                error: format!("{error}; it was stopped all the same, and nothing answers"),
-                hint,
-                unchanged: false,
-                actions: Vec::new(),
-            },
-            refused @ Failure::Refused(_) => refused,
+        held.map_err(|failure| failure.and("it was stopped all the same, and nothing answers"))?;
+        marked.and(cleared).map_err(|failure| {
+            failure.and("it was stopped all the same, and may come back with the next boot")
         })
+    }
+
+    /// Makes nothing start at boot.
+    pub(super) fn clear_current(&mut self) -> Result<(), Failure> {
+        let began = Instant::now();
+        if self.agent.store.clear_current()? {
+            self.changed = true;
+            self.did(began, "current -> nothing".to_owned());
+        }
+        Ok(())
+    }
+
+    fn point_to_hold(&mut self, retry_after_s: u32) -> Result<(), Failure> {
+        self.agent.runner.flips(true)?;
+        self.point(Pointing::Hold { retry_after_s })
     }
 
     /// Writes down that the host is held and what it would serve otherwise. Who holds it already goes on to.
