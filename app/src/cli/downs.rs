@@ -58,5 +58,5 @@ fn loss_lines(report: &LossReport, margin: &str) -> Vec<String> {
 fn held_line(plan: &Plan) -> Option<String> {
     let holds = plan.steps().filter(|step| matches!(step, Step::Hold { .. })).count();
     let words = if holds == 0 { "is held already, and" } else { "is held first:" };
-    Some(format!("{MARGIN}the service {words} every request is answered with 503 until {} serves", plan.to))
+    Some(format!("{MARGIN}the service {words} every request is turned away until {} serves", plan.to))
 }

@@ -122,7 +122,7 @@ fn hold_all(args: &Hold, output: &mut Output) -> Result<ExitCode, CliError> {
         if args.dry_run {
             return Ok(ExitCode::SUCCESS);
         }
-        if !args.yes && !confirmed("Hold now? Every request is answered with 503.")? {
+        if !args.yes && !confirmed("Hold now? Every request is turned away.")? {
             return Err(CliError::new(exit::REFUSED, "nothing was changed: the answer was not `y`"));
         }
         let marked = proposal.prepared.marks.first().map(|(release, ..)| release.clone());

@@ -142,7 +142,7 @@ fn summary(report: &RunReport) -> Vec<String> {
     let mut lines = match report.outcome {
         Some(Outcome::Completed) if report.kind == RunKind::Hold => {
             vec![
-                format!("{GOOD}held{GOOD:#} {to} in {took}: every request is answered with 503"),
+                format!("{GOOD}held{GOOD:#} {to} in {took}: every request is turned away"),
                 "  `unship rollback` goes back from here; `unship hold release --reason \"...\"` ends it"
                     .into(),
             ]
@@ -192,7 +192,7 @@ fn summary(report: &RunReport) -> Vec<String> {
     }
     if let Some(held_ms) = report.held_ms {
         let held = DurationText(held_ms);
-        lines.push(format!("  {WARN}held{WARN:#}    every request was answered with 503 for {held}"));
+        lines.push(format!("  {WARN}held{WARN:#}    every request was turned away for {held}"));
     }
     for missing in &report.without {
         let (host, why) = (&missing.host, plain(&missing.why));

@@ -10,7 +10,7 @@ use unship_core::release::RunId;
 
 use super::FlowError;
 use super::claims::claims_of;
-use super::observe::{Fleet, live};
+use super::observe::{Fleet, live, unanswered};
 use super::resume::settled;
 use super::run::Prepared;
 use crate::ports::World;
@@ -66,6 +66,7 @@ pub async fn plan(world: &World, run: RunId, request: &Request) -> Result<Propos
     } else if !stopped.is_empty() {
         risks.push(format!("{} has no listener and is stopped", stopped.join(", ")));
     }
+    risks.extend(unanswered(&hosts, units));
     let facts = HoldFacts {
         service: world.target.service.name.clone(),
         environment: world.target.environment.clone(),

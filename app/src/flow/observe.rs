@@ -205,7 +205,7 @@ pub(super) fn serves_only(state: &HostState, release: &Release, units: usize) ->
 }
 
 /// Whether a host is held: marked so, nothing of a release runs that does more than to finish its last requests,
-/// and every unit with a listener is answered for.
+/// and every unit with a listener is answered for, where the host is set up for that.
 pub(super) fn is_held(state: &HostState, units: &[UnitSpec]) -> Result<(), String> {
     if state.held.is_none() {
         return Err("it is not held".into());
@@ -225,10 +225,30 @@ pub(super) fn is_held(state: &HostState, units: &[UnitSpec]) -> Result<(), Strin
                 && instance.proved
         })
     };
-    match units.iter().find(|unit| unit.listen.is_some() && !answers(unit)) {
+    match units.iter().find(|unit| can_answer(state, unit) && !answers(unit)) {
         Some(unit) => Err(format!("nothing answers for {}", unit.name)),
         None => Ok(()),
     }
+}
+
+/// Whether something can answer for the unit while the host is held: it has a listener, and a hold unit that takes it.
+fn can_answer(state: &HostState, unit: &UnitSpec) -> bool {
+    let flip = state.flips.iter().find(|flip| flip.unit == unit.name);
+    unit.listen.is_some() && flip.is_none_or(|flip| flip.can_hold)
+}
+
+/// The units with a listener for which nothing can answer while a host is held, in one sentence; none if there are none.
+pub(super) fn unanswered(hosts: &[HostFacts], units: &[UnitSpec]) -> Option<String> {
+    let silent =
+        |unit: &&UnitSpec| unit.listen.is_some() && hosts.iter().any(|host| !can_answer(&host.state, unit));
+    let silent: Vec<&str> = units.iter().filter(silent).map(|unit| unit.name.as_str()).collect();
+    (!silent.is_empty()).then(|| {
+        format!(
+            "{} has no hold unit: while it is held nothing answers and connections are refused; \
+             `unship init --systemd` writes one",
+            silent.join(", ")
+        )
+    })
 }
 
 /// Whether every host serves the release well: ready, proved, and no process of it ended by itself.

@@ -15,7 +15,7 @@ use super::decide::{Said, contained, facts as decision_facts, span};
 use super::deploy::command_facts;
 use super::down::Downs;
 use super::flags::{self, FlagReport, FlagWishes};
-use super::observe::{Fleet, serves_only, verify};
+use super::observe::{Fleet, serves_only, unanswered, verify};
 use super::resume::settled;
 use super::run::Prepared;
 use super::schema::{Schema, compare};
@@ -152,6 +152,9 @@ pub async fn plan(world: &World, run: RunId, request: &Request) -> Result<Propos
     let failing = bad.as_ref().unwrap_or(&facts.target);
     decided.health = facts.hosts.iter().map(|host| health(host, failing)).collect();
     decided.risks = risks(&facts, &history, request);
+    if looked.is_some() {
+        decided.risks.extend(unanswered(&facts.hosts, &world.target.service.units));
+    }
     // What could not be learnt of flags is told to everybody who is told of the rollback.
     decided.risks.extend(flags.iter().flat_map(|flags| flags.unknown.iter().cloned()));
     if world.deploy.is_some() {

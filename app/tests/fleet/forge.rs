@@ -241,6 +241,12 @@ sudo = true
         })
     }
 
+    /// A row that only the newer schema has a place for.
+    pub fn give_topic(&self) -> Result<(), Failure> {
+        let text = "insert into repo_topics (repo_id, topic, created_at) select min(id), 'rust', 0 from repos on conflict do nothing";
+        self.sql("shithub", text).map(drop)
+    }
+
     fn sql(&self, database: &str, text: &str) -> Result<String, Failure> {
         self.on_database(&["psql", "-v", "ON_ERROR_STOP=1", "-qAtd", database, "-c", text])
     }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::supervise::{SlotView, StartOrder};
 
-impl Converging<'_> {
+impl<'a> Converging<'a> {
     /// Answers 503 on the listeners whose release is about to be stopped, where something can. Code that does
     /// harm is stopped whether or not.
     pub(super) fn answer_meanwhile(&mut self, target: &Release) -> Result<(), Failure> {
@@ -55,8 +55,10 @@ impl Converging<'_> {
         let spec = self.spec;
         // Until now a connection may have started what had ended by itself.
         self.view = self.agent.runner.view()?;
-        let listen = spec.units.iter().filter(|unit| unit.listen.is_some());
-        let held = pointed.and_then(|()| self.answer_503(retry_after_s, listen));
+        let held = pointed.and_then(|()| {
+            let units = self.answered()?;
+            self.answer_503(retry_after_s, units.into_iter())
+        });
         let drain_ms_max = spec.drain_ms_max.min(HARMFUL_DRAIN_MS_MAX);
         let runs = |slot: &SlotView| !slot.instance.release.is_hold();
         let leaving: Vec<_> = self.view.slots.iter().filter(|slot| runs(slot)).cloned().collect();
@@ -81,6 +83,25 @@ impl Converging<'_> {
     fn point_to_hold(&mut self, retry_after_s: u32) -> Result<(), Failure> {
         self.agent.runner.flips(true)?;
         self.point(Pointing::Hold { retry_after_s })
+    }
+
+    /// The units with a listener on which a hold can answer here. On the others it is only stopped: that they are set up
+    /// without a hold unit is known beforehand, and no reason to leave what does harm running.
+    fn answered(&mut self) -> Result<Vec<&'a UnitSpec>, Failure> {
+        let flips = self.agent.runner.flips(false)?;
+        let mut answered = Vec::new();
+        for unit in self.spec.units.iter().filter(|unit| unit.listen.is_some()) {
+            match flips.iter().find(|flip| flip.unit == unit.name) {
+                Some(flip) if !flip.can_hold => {
+                    if self.view.slots.iter().any(|slot| slot.instance.unit == unit.name) {
+                        let what = format!("{} has no hold unit: nothing answers for it", unit.name);
+                        self.did(Instant::now(), what);
+                    }
+                }
+                _ => answered.push(unit),
+            }
+        }
+        Ok(answered)
     }
 
     /// Writes down that the host is held and what it would serve otherwise. Who holds it already goes on to.
