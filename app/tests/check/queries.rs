@@ -328,3 +328,15 @@ fn locks_and_rewrites_are_seen() {
         locks.iter().map(|lock| (lock.table.as_str(), lock.mode.as_str(), lock.rewrites)).collect();
     assert_eq!(said, [("logs", "ACCESS EXCLUSIVE", false), ("users", "ACCESS EXCLUSIVE", true)]);
 }
+
+/// To see its locks a statement is held open in a transaction, which some do not go in.
+#[test]
+fn what_goes_in_no_transaction_is_run_without_one() {
+    if !has_postgres() {
+        return;
+    }
+    let step = "CREATE INDEX CONCURRENTLY users_age ON users (age);\nALTER TABLE logs ADD COLUMN c int;";
+    let span = verdict(BASE, step, &[READ]);
+    assert_eq!(span.overall(), Verdict::Compatible, "{:?}", span.reasons);
+    assert_eq!(span.locks.iter().map(|lock| lock.table.as_str()).collect::<Vec<_>>(), ["logs"]);
+}

@@ -9,7 +9,7 @@ use unship_core::verdict::TableLock;
 use super::super::failure::Failure;
 use super::super::script::Prepared;
 use super::super::{Piece, ShadowError, queries};
-use super::PostgresShadow;
+use super::{PostgresShadow, is_artefact};
 
 impl PostgresShadow {
     /// Runs pieces that are transactions of their own, each held open until its locks were seen.
@@ -28,6 +28,10 @@ impl PostgresShadow {
                 let commit = [Piece::Sql("COMMIT".to_owned())];
                 let ended = self.session.run(&commit, 0).await?;
                 outcome = ended.map_err(|failure| Failure { piece: place, position: None, ..failure });
+            } else if outcome.as_ref().is_err_and(|failure| !failure.is_connection_lost && is_artefact(failure)) {
+                // Sent as its tool does, it goes; its locks end with each of its own transactions.
+                self.session.say("ROLLBACK").await?;
+                outcome = self.session.run(&script.pieces[..=place], place).await?;
             }
             if outcome.is_err() {
                 break;
