@@ -232,11 +232,14 @@ sudo = true
         ])?;
         rows.retain(|line| line.starts_with("INSERT"));
         rows.sort_unstable();
+        let mut schema = lines(&["pg_dump", "--schema-only", WITHOUT_SALVAGE, "shithub"])?;
+        // The fence, and the notes of what is written until the hotfix comes, go with it.
+        schema.retain(|line| !line.is_empty() && !line.starts_with("--") && !line.contains(" unship_"));
         Ok(EndState {
             hosts,
             migrations: self
                 .sql("shithub", "select version from _sqlx_migrations where success order by version")?,
-            schema: lines(&["pg_dump", "--schema-only", WITHOUT_SALVAGE, "shithub"])?.join("\n"),
+            schema: schema.join("\n"),
             rows,
         })
     }

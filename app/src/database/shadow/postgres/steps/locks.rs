@@ -28,7 +28,10 @@ impl PostgresShadow {
                 let commit = [Piece::Sql("COMMIT".to_owned())];
                 let ended = self.session.run(&commit, 0).await?;
                 outcome = ended.map_err(|failure| Failure { piece: place, position: None, ..failure });
-            } else if outcome.as_ref().is_err_and(|failure| !failure.is_connection_lost && is_artefact(failure)) {
+            } else if outcome
+                .as_ref()
+                .is_err_and(|failure| !failure.is_connection_lost && is_artefact(failure))
+            {
                 // Sent as its tool does, it goes; its locks end with each of its own transactions.
                 self.session.say("ROLLBACK").await?;
                 outcome = self.session.run(&script.pieces[..=place], place).await?;
