@@ -29,11 +29,23 @@ pub(super) struct Files {
 }
 
 /// What was at a place.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 enum Before {
     Nothing,
     File(Vec<u8>),
     Link(PathBuf),
+}
+
+impl Before {
+    /// What is there now.
+    fn at(path: &Path) -> io::Result<Before> {
+        match fs_err::symlink_metadata(path) {
+            Ok(found) if found.is_symlink() => Ok(Before::Link(fs_err::read_link(path)?)),
+            Ok(_) => Ok(Before::File(fs_err::read(path)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Before::Nothing),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl Files {
@@ -57,6 +69,10 @@ impl Files {
         let any = !before.is_empty();
         let mut taken_back = Ok(any);
         for (path, before) in before.into_iter().rev() {
+            // The one that could not be changed is as it was, and would not let itself be written now either.
+            if Before::at(&path).is_ok_and(|present| present == before) {
+                continue;
+            }
             let one = match before {
                 Before::Nothing => durable::remove(&path).map(drop),
                 Before::File(bytes) => durable::write(&path, &bytes, 0o644),
@@ -69,12 +85,7 @@ impl Files {
 
     /// Remembers what is at a place that is about to be changed.
     fn note(&mut self, path: &Path) -> io::Result<()> {
-        let before = match fs_err::symlink_metadata(path) {
-            Ok(found) if found.is_symlink() => Before::Link(fs_err::read_link(path)?),
-            Ok(_) => Before::File(fs_err::read(path)?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Before::Nothing,
-            Err(error) => return Err(error),
-        };
+        let before = Before::at(path)?;
         self.before.push((path.to_owned(), before));
         Ok(())
     }

@@ -108,7 +108,17 @@ fn what_was_changed_is_taken_back_whole() {
     assert!(files.boot("web", Some("web@v2.service"), "/lib/systemd/system/web@.service").expect("linked"));
     assert!(files.drop_in("gc.timer", Some("two")).expect("written"));
     assert_ne!(everything(), before);
+    // The name under which the next would be written is taken: what failed last is nothing to take back.
+    let taken = folder.path().join("web.socket.d/.zz-unship.conf.new");
+    files.drop_in("gc.timer", Some("three")).expect("written");
+    std::fs::create_dir_all(folder.path().join("worker.service.d/.zz-unship.conf.new")).expect("made");
+    files.drop_in("worker.service", Some("two")).expect_err("its name is taken");
     assert!(files.take_back().expect("taken back"));
+    assert_eq!(everything(), before);
+    files.begin();
+    std::fs::create_dir(&taken).expect("made");
+    files.drop_in("web.socket", Some("two")).expect_err("its name is taken");
+    files.take_back().expect("it is as it was");
     assert_eq!(everything(), before);
     assert!(!files.take_back().expect("once"));
 }

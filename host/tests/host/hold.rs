@@ -103,10 +103,10 @@ fn without_descriptors_it_waits_and_goes_on() {
         .stdin(Stdio::null());
     let handed = FdMapping { parent_fd: OwnedFd::from(listener), child_fd: 3 };
     command.fd_mappings(vec![handed]).expect("one descriptor");
-    let mut hold = command.spawn().expect("it starts");
+    let hold = Ended(command.spawn().expect("it starts"));
     let silent: Vec<_> = (0..60).map(|_| TcpStream::connect(address).expect("the kernel takes it")).collect();
     let ticks = || {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", hold.id())).expect("it runs");
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", hold.0.id())).expect("it runs");
         let after_name = stat.rsplit_once(')').expect("a name").1;
         let fields: Vec<u64> = after_name.split_whitespace().skip(11).take(2).flat_map(str::parse).collect();
         fields.iter().sum::<u64>()
@@ -117,8 +117,16 @@ fn without_descriptors_it_waits_and_goes_on() {
     assert!(ticks() - before < 10, "it turns round and round");
     drop(silent);
     assert_eq!(ask(address, GET), Ok(503));
-    hold.kill().expect("it is there");
-    hold.wait().expect("it ends");
+}
+
+/// A process that goes with its test, however that ends.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]

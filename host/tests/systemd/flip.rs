@@ -125,6 +125,44 @@ on_host! {
         }
     }
 
+    /// As on a full disk: one unit could be pointed to the target, the other could not.
+    fn a_flip_that_cannot_be_what_boots_leaves_the_host_as_it_was(host) {
+        let name = host.spec.name.to_string();
+        let mut other = host.address;
+        other.set_port(other.port() + 5_000);
+        host.with_units(|spec| spec.units.push(unit(&name, "api", Some(other))));
+        host.install();
+        let one = host.publish("v1.0.0", &[]);
+        let two = host.publish("v1.1.0", &[]);
+        host.flip(&one);
+        host.wait_alone(&one);
+        let boots = |host: &super::support::Host| {
+            let wants = std::fs::read_dir("/etc/systemd/system/multi-user.target.wants").expect("read");
+            let names = wants.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"));
+            let mut said: Vec<String> = names.filter(|link| link.starts_with(&name)).collect();
+            for socket in ["web.socket", "api.socket"] {
+                let file = format!("/etc/systemd/system/{}.d/zz-unship.conf", host.unit_name(socket));
+                said.push(std::fs::read_to_string(file).expect("read"));
+                said.push(property(&host.unit_name(socket), "NeedDaemonReload"));
+            }
+            said.sort();
+            said
+        };
+        let before = boots(host);
+        let taken = format!("/etc/systemd/system/{}.d/.zz-unship.conf.new", host.unit_name("api.socket"));
+        std::fs::create_dir(&taken).expect("made");
+        for flip in [Flip::Overlap, Flip::StopFirst] {
+            let request = host.to(&two, flip);
+            let (error, _) = host.fails(request);
+            assert!(error.contains(&taken), "{error}");
+            assert_eq!(host.wait_alone(&one).current.as_ref(), Some(&one));
+            assert_eq!(boots(host), before);
+        }
+        std::fs::remove_dir(&taken).expect("removed");
+        host.flip(&two);
+        assert_eq!(host.wait_alone(&two).current.as_ref(), Some(&two));
+    }
+
     fn workers_take_turns_and_timers_run_the_target(host) {
         let name = host.spec.name.to_string();
         host.with_units(|spec| {
