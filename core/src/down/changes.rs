@@ -262,7 +262,7 @@ impl<'a> Seen<'a> {
             because.push(format!("triggers, functions or foreign keys carry it on to {}", names.join(", ")));
         }
         self.changed.extend(reached);
-        let elsewhere = [self.before(), self.known.live].into_iter().flat_map(|catalog| catalog.objects());
+        let elsewhere = [self.before(), self.known.live].into_iter().flat_map(Catalog::objects);
         let elsewhere = elsewhere.filter(|object| object.kind == Kind::ForeignTable).filter(|object| {
             let name = object.name.object.to_lowercase();
             off.writes.contains(&name) || self.written.contains(&name)
