@@ -151,6 +151,7 @@ fn what(kind: &LossKind) -> String {
         LossKind::Column { table, column, .. } => format!("column {table}.{column}"),
         LossKind::Rewritten { table, column, from, .. } => format!("column {table}.{column} as {from}"),
         LossKind::Rows { table } => format!("rows of {table} that the down changed"),
+        LossKind::Sequence { sequence } => format!("last number of sequence {sequence}"),
     }
 }
 

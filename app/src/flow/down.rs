@@ -304,7 +304,7 @@ impl Found<'_> {
         let losses = self.count(database, &known).await?;
         let report = LossReport { migration: one.migration.id.clone(), down, losses };
         let in_the_way = match &one.trial.after {
-            Ok(after) => match database.in_the_way(&one.trial.before, after).await {
+            Ok(after) => match database.in_the_way(&one.trial.before, &known.asked(after)).await {
                 Ok(in_the_way) => in_the_way,
                 Err(error) if self.is_first => return Err(error.into()),
                 // It is about a schema that is not there yet.
@@ -377,6 +377,7 @@ impl Found<'_> {
         });
         let table = Name::of(schema, kind.table().name.clone());
         let column = match kind {
+            LossKind::Sequence { .. } => return self.catalog.get(Kind::Sequence, &table).is_some(),
             LossKind::Table { .. } | LossKind::Rows { .. } => None,
             LossKind::Column { column, .. } | LossKind::Rewritten { column, .. } => Some(column),
         };

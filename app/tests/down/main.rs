@@ -14,6 +14,7 @@
 #[path = "../check/chance.rs"]
 mod chance;
 mod cut;
+mod judged;
 mod pieces;
 mod proxy;
 mod rebuilt;

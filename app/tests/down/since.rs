@@ -98,6 +98,31 @@ async fn what_a_migration_fills_in_when_sqlx_applies_it_again_is_no_conflict() {
 }
 
 #[tokio::test]
+async fn what_sqlx_applies_again_is_nobodys_though_the_down_only_changed_rows() {
+    if !has_postgres() {
+        return;
+    }
+    const FILL: (&str, &str) = (
+        "UPDATE issues SET status = 'new' WHERE id <= 8;",
+        "UPDATE issues SET status = 'old' WHERE id <> 9;",
+    );
+    let world = World::with(Server::shared(), set(Tool::Sqlx, &[(BASE, ""), FILL])).await;
+    world.say("UPDATE issues SET status = 'mine ' || id").await;
+    let program = unfenced(world.program(Vec::new()).await);
+    let program = Program { captured: vec![name("issues")], locks: vec![name("issues")], ..program };
+    step(&world, &program, 1).await;
+    world.say("UPDATE issues SET title = 'old' WHERE id = 2").await;
+    applied_by_sqlx(&world, 2, FILL.0).await;
+    world.say("UPDATE issues SET title = 'newer' WHERE id = 3").await;
+    let restored = restore(&world, 1).await;
+    assert_eq!(
+        told(&restored),
+        ["issues id=2: the row was changed since", "issues id=3: the row was changed since"]
+    );
+    assert_eq!(world.ask("SELECT count(*) FROM issues WHERE status = 'mine ' || id").await, 8);
+}
+
+#[tokio::test]
 async fn a_version_row_that_is_written_later_does_not_hide_who_wrote_since() {
     if !has_postgres() {
         return;

@@ -247,6 +247,7 @@ impl<'a> World<'a> {
             "table restored",
             "table salvage",
             "table salvage_store",
+            "table salvage_sequence",
         ];
         for one in ours.iter().filter(|one| !kept.contains(&one.as_str())) {
             text.push_str(&format!("\n{one}"));

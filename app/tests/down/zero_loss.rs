@@ -437,6 +437,7 @@ fn program(schema: &str, seed: u64, case: &Case) -> Program {
             LossKind::Rewritten { table: qualified(&table), column, from, to }
         }
         LossKind::Rows { table } => LossKind::Rows { table: qualified(&table) },
+        LossKind::Sequence { sequence } => LossKind::Sequence { sequence: qualified(&sequence) },
     });
     let allowed: Vec<Allowed> = kinds.map(|kind| Allowed { kind, affected_max: u64::MAX }).collect();
     let captured: Vec<ObjectName> = case.captured.iter().map(|table| qualified(&here(table))).collect();

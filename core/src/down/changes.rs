@@ -29,6 +29,10 @@ pub(super) struct Rows {
     pub changed: BTreeSet<Name>,
     /// Tables that it does something to which only running it shows, most likely no change of rows.
     pub watched: BTreeSet<Name>,
+    /// Tables that the live database alone has and that no text names, where not all is known: they may be reached.
+    pub beside: BTreeSet<Name>,
+    /// Foreign tables whose rows it may change: those are elsewhere.
+    pub foreign: BTreeSet<Name>,
     /// Why more is in `changed` than the text names.
     pub because: Vec<String>,
 }
@@ -52,6 +56,10 @@ struct Seen<'a> {
     changed: BTreeSet<Name>,
     /// Tables that rows are added to.
     added: BTreeSet<String>,
+    /// The names of tables whose rows statements change, in lower case.
+    written: BTreeSet<String>,
+    /// Foreign tables among them, and those that are reached.
+    foreign: BTreeSet<Name>,
     /// Names that statements which change rows use, and functions that any statement calls; in lower case.
     names: BTreeSet<String>,
     /// Tables that statements name as theirs.
@@ -69,6 +77,8 @@ impl<'a> Seen<'a> {
             renamed: renamed(known),
             changed: BTreeSet::new(),
             added: BTreeSet::new(),
+            written: BTreeSet::new(),
+            foreign: BTreeSet::new(),
             names: BTreeSet::new(),
             named: BTreeSet::new(),
             opaque: None,
@@ -98,10 +108,12 @@ impl<'a> Seen<'a> {
                 self.added.insert(table.name.to_lowercase());
                 continue;
             }
+            self.written.insert(table.name.to_lowercase());
             let found = self.tables_called(table);
             if dml.kind == DmlKind::Truncate && words.contains("cascade") {
                 for name in &found {
-                    self.truncate_with(name);
+                    let emptied = self.emptied_with(name);
+                    self.changed.extend(emptied);
                 }
             }
             self.changed.extend(found);
@@ -151,29 +163,75 @@ impl<'a> Seen<'a> {
         changes.any(|change| matches!(change.setting.as_str(), "search_path" | "all" | "set_config()"))
     }
 
-    /// Adds what TRUNCATE ... CASCADE empties as well: what points at the table, and what points at that.
-    fn truncate_with(&mut self, table: &Name) {
+    /// What TRUNCATE ... CASCADE empties as well: what points at the table, and what points at that. Tables that somebody
+    /// made on the live database alone are emptied there too.
+    fn emptied_with(&self, table: &Name) -> BTreeSet<Name> {
+        let mut emptied = BTreeSet::new();
         let mut waiting = vec![table.object.to_lowercase()];
         let mut done = BTreeSet::new();
         while let Some(target) = waiting.pop() {
             if !done.insert(target.clone()) {
                 continue;
             }
-            for key in self.before().objects().filter(|object| object.fact(Fact::Sort) == Some("f")) {
+            let alone = self.known.live.objects().filter(|key| self.known.is_live_alone(&key.name.parent()));
+            let keys = self.before().objects().chain(alone);
+            for key in keys.filter(|object| object.fact(Fact::Sort) == Some("f")) {
                 let points =
                     key.fact(Fact::Definition).and_then(|text| text.split_once("REFERENCES ")).is_some_and(
                         |(_, rest)| words_of(rest.split('(').next().unwrap_or(rest)).contains(&target),
                     );
                 if key.kind == Kind::Constraint && points {
-                    self.changed.insert(key.name.parent());
+                    emptied.insert(key.name.parent());
                     waiting.push(key.name.object.to_lowercase());
                 }
             }
         }
+        emptied
     }
 
     fn finish(mut self) -> Rows {
         let mut because = Vec::new();
+        let mut all = self.reach(&mut because);
+        let locked = self.locked();
+        let mut beside = BTreeSet::new();
+        if let Some(why) = self.opaque.clone() {
+            let written: Vec<&Name> = locked
+                .iter()
+                .filter(|name| {
+                    let lower = name.object.to_lowercase();
+                    !self.changed.contains(*name) && !self.named.contains(&lower)
+                })
+                .collect();
+            if written.is_empty() {
+                all = all.or(Some(why));
+            } else {
+                because.push(format!("{why}: every table that it locked counts"));
+            }
+            self.changed.extend(locked.iter().cloned());
+            beside = self.changed.iter().flat_map(|name| self.emptied_with(name)).collect();
+            all = all.or_else(|| self.reach(&mut because));
+        }
+        if let Some(why) = all {
+            because.push(format!("{why}: every table counts"));
+            self.changed.extend(tables(self.before()).cloned());
+            beside.extend(tables(self.known.live).cloned());
+        }
+        let known = self.known;
+        let is_table =
+            |name: &Name| known.trial.before.get(Kind::Table, name).is_some() || known.is_live_alone(name);
+        self.changed.retain(is_table);
+        // A partition's rows are its parent's.
+        beside.retain(|name| {
+            let table = known.live.get(Kind::Table, name).filter(|_| known.is_live_alone(name));
+            table.is_some_and(|table| !table.has(Fact::PartitionBound)) && !self.changed.contains(name)
+        });
+        let mut watched = if self.builds_ddl { locked } else { BTreeSet::new() };
+        watched.retain(|name| !self.changed.contains(name) && is_table(name));
+        Rows { changed: self.changed, watched, beside, foreign: self.foreign, because }
+    }
+
+    /// Adds what triggers, functions, rules and foreign keys carry on to; what makes that unknown, if anything does.
+    fn reach(&mut self, because: &mut Vec<String>) -> Option<String> {
         let mut changed: BTreeSet<String> =
             self.changed.iter().map(|name| name.object.to_lowercase()).collect();
         changed.extend(self.emptied());
@@ -204,34 +262,14 @@ impl<'a> Seen<'a> {
             because.push(format!("triggers, functions or foreign keys carry it on to {}", names.join(", ")));
         }
         self.changed.extend(reached);
-        let locked = self.locked();
-        let mut all = off.unreadable.map(|what| format!("{what} puts its SQL together while it runs"));
-        if let Some(why) = &self.opaque {
-            let written: Vec<&Name> = locked
-                .iter()
-                .filter(|name| {
-                    let lower = name.object.to_lowercase();
-                    !self.changed.contains(*name) && !self.named.contains(&lower)
-                })
-                .collect();
-            if written.is_empty() {
-                all = all.or_else(|| Some(why.clone()));
-            } else {
-                because.push(format!("{why}: every table that it locked counts"));
-            }
-            self.changed.extend(locked.iter().cloned());
-        }
-        if let Some(why) = all {
-            because.push(format!("{why}: every table counts"));
-            self.changed.extend(tables(self.before()).cloned());
-        }
-        let known = self.known;
-        let is_table =
-            |name: &Name| known.trial.before.get(Kind::Table, name).is_some() || known.is_live_alone(name);
-        self.changed.retain(is_table);
-        let mut watched = if self.builds_ddl { locked } else { BTreeSet::new() };
-        watched.retain(|name| !self.changed.contains(name) && is_table(name));
-        Rows { changed: self.changed, watched, because }
+        let elsewhere = [self.before(), self.known.live].into_iter().flat_map(Catalog::objects);
+        let elsewhere = elsewhere.filter(|object| object.kind == Kind::ForeignTable).filter(|object| {
+            let name = object.name.object.to_lowercase();
+            off.writes.contains(&name) || self.written.contains(&name)
+        });
+        let foreign: Vec<Name> = elsewhere.map(|object| object.name.clone()).collect();
+        self.foreign.extend(foreign);
+        off.unreadable.map(|what| format!("{what} puts its SQL together while it runs"))
     }
 
     /// SQLite, where a table is dropped and made again to alter it: tables that are emptied by being dropped, so that

@@ -7,7 +7,7 @@ use super::atomic::{self, Sent};
 use super::changes::{Rows, called_in, rows};
 use super::drift::drift;
 use super::loss::{LossKind, LossReport};
-use super::losses::{kinds, object_name};
+use super::losses::{self, kinds, object_name};
 use super::pragma::foreign_keys;
 use super::program::{Dialect, Program, RowChange, Session};
 use super::refusal::Refusal;
@@ -17,6 +17,9 @@ use crate::schema::{Catalog, Fact, Kind, Name, Object, delta, diff, touched};
 use crate::sql::{Facts, ObjectName, words_of};
 use crate::tools::{Down, LockScope, Migration, When, about, lock_key};
 use crate::verdict::{Destroyed, DownClass, Leftover, destroyed};
+
+/// Built-in functions that change or delete what stands in no table of anybody's.
+const CHANGES_LARGE_OBJECTS: [&str; 5] = ["lo_put", "lo_truncate", "lo_truncate64", "lo_unlink", "lowrite"];
 
 /// What is known of a migration that is to be taken down.
 #[derive(Debug, Clone, Copy)]
@@ -82,9 +85,14 @@ impl Known<'_> {
     /// What it destroys, to be counted on the live database. Nothing where it did not run.
     pub fn losses(&self) -> Vec<LossKind> {
         match &self.trial.after {
-            Ok(after) => kinds(&self.trial.before, after, &rows(self, after)),
+            Ok(after) => kinds(self, after, &rows(self, after)),
             Err(_) => Vec::new(),
         }
+    }
+
+    /// What the live rows are asked for: whether they fit the catalog that the down leaves, as far as that can be known.
+    pub fn asked(&self, after: &Catalog) -> Catalog {
+        losses::asked(self, after)
     }
 
     /// The same loss by the names that the live database has now, which earlier steps down may change; none for
@@ -95,6 +103,10 @@ impl Known<'_> {
         if self.is_live_alone(&table) {
             return Some(kind.clone());
         }
+        if matches!(kind, LossKind::Sequence { .. }) {
+            let sequence = object_name(&self.name_at_top(Kind::Sequence, &table)?);
+            return Some(LossKind::Sequence { sequence });
+        }
         let now = self.name_at_top(Kind::Table, &table)?;
         let (mut kind, named) = (kind.clone(), object_name(&now));
         let column = match &mut kind {
@@ -102,6 +114,7 @@ impl Known<'_> {
                 *table = named;
                 return Some(kind);
             }
+            LossKind::Sequence { .. } => return None,
             LossKind::Column { table, column, .. } | LossKind::Rewritten { table, column, .. } => {
                 *table = named;
                 column
@@ -198,6 +211,18 @@ impl Work<'_> {
         };
         let rows = rows(known, after);
         self.remarks.extend(rows.because.iter().cloned());
+        let statements = known.facts.statements.iter();
+        let calls = statements.flat_map(|statement| &statement.calls).map(|call| call.name.as_str());
+        if let Some(call) = calls.into_iter().find(|call| CHANGES_LARGE_OBJECTS.contains(call)) {
+            self.impossible(format!(
+                "it changes large objects with `{call}()`, and nothing here keeps those"
+            ));
+        }
+        for table in &rows.foreign {
+            self.impossible(format!(
+                "it changes rows of {table}, which are on another server: nothing here keeps them"
+            ));
+        }
         self.drift(after, &rows);
         self.leftover(after);
         if !said.in_the_way.is_empty() {
@@ -391,7 +416,8 @@ impl Work<'_> {
         names.extend(locked.map(|name| object_name(&name)));
         let is_table = |name: &ObjectName| {
             let schema = name.schema.clone().unwrap_or_default();
-            before.get(Kind::Table, &Name::of(schema, name.name.clone())).is_some()
+            let name = Name::of(schema, name.name.clone());
+            before.get(Kind::Table, &name).is_some() || rows.beside.contains(&name)
         };
         names.into_iter().filter(is_table).collect()
     }
@@ -399,7 +425,8 @@ impl Work<'_> {
 
 /// Tables whose rows it may change, also those that it drops afterwards: what is kept as a whole must be kept before.
 fn captured(rows: &Rows) -> Vec<ObjectName> {
-    let mut names: Vec<ObjectName> = rows.changed.union(&rows.watched).map(object_name).collect();
+    let mut names: Vec<ObjectName> =
+        rows.changed.iter().chain(&rows.watched).chain(&rows.beside).map(object_name).collect();
     names.sort();
     names
 }

@@ -37,6 +37,11 @@ pub enum LossKind {
         /// The type that it gets.
         to: String,
     },
+    /// How far a sequence was used, where it is dropped or sent back and no table or column that is lost owns it.
+    Sequence {
+        /// The sequence.
+        sequence: ObjectName,
+    },
     /// Rows that the down changes or deletes itself, or that cascade away. How many cannot be told beforehand:
     /// all rows of the table are counted.
     Rows {
@@ -46,13 +51,14 @@ pub enum LossKind {
 }
 
 impl LossKind {
-    /// The table that it is about.
+    /// The table that it is about, or the sequence.
     pub fn table(&self) -> &ObjectName {
         match self {
-            LossKind::Table { table }
-            | LossKind::Column { table, .. }
-            | LossKind::Rewritten { table, .. }
-            | LossKind::Rows { table } => table,
+            LossKind::Table { table: name }
+            | LossKind::Column { table: name, .. }
+            | LossKind::Rewritten { table: name, .. }
+            | LossKind::Rows { table: name }
+            | LossKind::Sequence { sequence: name } => name,
         }
     }
 }

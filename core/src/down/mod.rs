@@ -22,6 +22,7 @@ mod pragma;
 mod program;
 mod refusal;
 mod rows;
+mod sequences;
 mod trial;
 mod versions;
 

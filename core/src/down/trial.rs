@@ -16,6 +16,10 @@ pub struct Trial {
     /// Tables that were there before it and that it wrote to or kept writers from, by schema and name. Empty where
     /// the database locks as a whole.
     pub locks: Vec<ObjectName>,
+    /// Columns that were there before it, of tables that it wrote anew, where it wrote the column's own definition too:
+    /// their values may be other ones now, whatever their type. By table and column; empty where the database shows its
+    /// losses in another way.
+    pub rewritten: Vec<(ObjectName, String)>,
     /// What had to be given or left out for it to run there.
     pub remarks: Vec<String>,
 }
@@ -28,12 +32,20 @@ impl Trial {
             after: Ok(catalog),
             outside: None,
             locks: Vec::new(),
+            rewritten: Vec::new(),
             remarks: Vec::new(),
         }
     }
 
     /// It did not run.
     pub fn failed(before: Catalog, failure: RunFailure, remarks: Vec<String>) -> Trial {
-        Trial { before, after: Err(failure), outside: None, locks: Vec::new(), remarks }
+        Trial {
+            before,
+            after: Err(failure),
+            outside: None,
+            locks: Vec::new(),
+            rewritten: Vec::new(),
+            remarks,
+        }
     }
 }

@@ -16,9 +16,13 @@ pub fn loss(loss: &Loss) -> String {
                 rows_word(*rows)
             )
         }
+        LossKind::Rewritten { column, from, to, .. } if from == to => {
+            format!("computes the values of column {table}.{column} anew: {}", rows_word(*affected))
+        }
         LossKind::Rewritten { column, from, to, .. } => {
             format!("writes column {table}.{column} as {to} in place of {from}: {}", rows_word(*affected))
         }
+        LossKind::Sequence { .. } => format!("sends sequence {table} back, or drops it"),
         LossKind::Rows { .. } => {
             format!("changes or deletes rows of {table}: {} at most", rows_word(*affected))
         }

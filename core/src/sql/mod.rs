@@ -15,6 +15,7 @@ mod name;
 mod query;
 pub mod quote;
 mod split;
+mod using;
 
 pub use dropped::{DroppedTables, dropped_tables, replace_dropped};
 pub use facts::{
@@ -26,3 +27,4 @@ pub(crate) use lex::{Lexeme, LexemeKind, lexemes};
 pub use name::ObjectName;
 pub use query::{QueryFacts, QueryWrite, WriteKind, query_facts, words_of};
 pub use split::{Meta, MetaEffect, Open, Piece, Split, Statement, batches, is_blank, line_comments, split};
+pub use using::computes_values;

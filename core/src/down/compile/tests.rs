@@ -51,6 +51,10 @@ fn object(line: &str) -> Object {
         "generated" => make(Kind::Column).with(Fact::Type, "text").with(Fact::Generated, rest),
         "index" => make(Kind::Index).with(Fact::Definition, rest),
         "unique" => make(Kind::Index).with(Fact::Definition, rest).with(Fact::Unique, "t"),
+        "composite" => make(Kind::Composite).with(Fact::Definition, rest),
+        "domain" => make(Kind::Domain).with(Fact::Type, rest),
+        "sequence" => make(Kind::Sequence).with(Fact::OwnedBy, rest),
+        "foreign" => make(Kind::ForeignTable),
         "enum" => make(Kind::Enum).with(Fact::Values, rest.replace(',', "\n")),
         "fk" => {
             let (target, action) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -103,6 +107,7 @@ struct Case {
     before: Catalog,
     after: Result<Catalog, RunFailureText>,
     locks: Vec<&'static str>,
+    rewritten: Vec<(&'static str, &'static str)>,
     outside: Option<&'static str>,
     live: Option<Catalog>,
     affected: u64,
@@ -122,6 +127,7 @@ impl Case {
             before: catalog(before),
             after: Ok(catalog(after)),
             locks: Vec::new(),
+            rewritten: Vec::new(),
             outside: None,
             live: None,
             affected: 41,
@@ -149,6 +155,7 @@ impl Case {
                 .map_err(|why| crate::verdict::RunFailure::not_sent("0012_topics.down.sql", Some(1), why)),
             outside: self.outside.map(str::to_owned),
             locks: self.locks.iter().map(table).collect(),
+            rewritten: self.rewritten.iter().map(|(of, column)| (table(of), (*column).to_owned())).collect(),
             remarks: Vec::new(),
         };
         let live = self.live.clone().unwrap_or_else(|| self.before.clone());
@@ -220,6 +227,7 @@ fn word(kind: &LossKind) -> String {
             format!("{table}.{column} from {from} to {to}")
         }
         LossKind::Rows { table } => format!("rows {table}"),
+        LossKind::Sequence { sequence } => format!("sequence {sequence}"),
     }
 }
 
@@ -433,6 +441,143 @@ fn sql_that_is_put_together_while_it_runs_counts_for_what_it_locked_and_else_for
 }
 
 #[test]
+fn tables_of_the_live_database_alone_count_where_sql_is_put_together_while_it_runs() {
+    let live = [
+        &WITH_TOPICS[..],
+        &["table hand", "fk hand.topic topics", "table apart", "partition issues_1 issues"],
+    ];
+    let live = Some(catalog(&live.concat()));
+    let dynamic = "DO $$ BEGIN EXECUTE 'TRUNCATE ' || 'topics CASCADE'; END $$";
+    let locked =
+        Case { live: live.clone(), ..Case::of(dynamic, &WITH_TOPICS, &WITH_TOPICS).locked(&["topics"]) };
+    assert_eq!(locked.losses(), ["rows public.hand", "rows public.topics"]);
+    let program = locked.program();
+    assert_eq!((program.captured.len(), program.locks.len()), (2, 2), "{program:#?}");
+    let unseen = Case { live: live.clone(), ..Case::of(dynamic, &WITH_TOPICS, &WITH_TOPICS) };
+    assert_eq!(
+        unseen.losses(),
+        ["rows public.apart", "rows public.hand", "rows public.issues", "rows public.topics"]
+    );
+    // A text that names them is about them.
+    let named = Case { live, ..Case::of("TRUNCATE topics CASCADE", &WITH_TOPICS, &WITH_TOPICS) };
+    assert_eq!(named.losses(), ["rows public.hand", "rows public.topics"]);
+    assert!(named.refused().contains("it has table hand, which no migration makes"), "{}", named.refused());
+}
+
+#[test]
+fn rows_on_another_server_are_not_changed() {
+    let lines = [&BASE[..], &["foreign remote"]].concat();
+    for down in ["DELETE FROM remote", "DO $$ BEGIN UPDATE remote SET x = 1; END $$"] {
+        let case = Case::of(down, &lines, &lines);
+        assert!(case.refused().contains("changes rows of remote, which are on another server"), "{down}");
+    }
+    assert_eq!(Case::of("DELETE FROM issues", &lines, &lines).refused(), "");
+    let large = Case::of("DO $$ BEGIN PERFORM lo_unlink(id::oid) FROM issues; END $$", &BASE, &BASE);
+    assert!(large.refused().contains("changes large objects with `lo_unlink()`"), "{}", large.refused());
+}
+
+#[test]
+fn values_that_are_computed_anew_are_named() {
+    let using = "ALTER TABLE issues ALTER status TYPE text USING left(status, 3), ALTER id SET NOT NULL";
+    let rewritten = |down| Case { rewritten: vec![("issues", "status")], ..Case::of(down, &BASE, &BASE) };
+    assert_eq!(rewritten(using).losses(), ["public.issues.status from text to text"]);
+    // Nothing was written anew, or nothing is computed.
+    assert_eq!(Case::of(using, &BASE, &BASE).losses(), Vec::<String>::new());
+    assert_eq!(rewritten("ALTER TABLE issues ALTER status TYPE text").losses(), Vec::<String>::new());
+    // Nobody knows what a text says that is put together.
+    let dynamic = "DO $$ BEGIN EXECUTE 'ALTER TABLE ' || 'issues ALTER status TYPE text'; END $$";
+    assert_eq!(rewritten(dynamic).losses(), ["public.issues.status from text to text"]);
+    let narrowed = Case {
+        rewritten: vec![("issues", "id")],
+        ..Case::of(
+            "ALTER TABLE issues ALTER id TYPE bigint USING id / 10",
+            &["table issues", "column issues.id integer"],
+            &["table issues", "column issues.id bigint"],
+        )
+    };
+    assert_eq!(narrowed.losses(), ["public.issues.id from integer to bigint"]);
+}
+
+#[test]
+fn rows_are_not_asked_whether_they_fit_what_is_computed() {
+    let before =
+        ["enum state open,closed", "table issues", "column issues.s state", "column issues.n bigint"];
+    let after = ["enum state open", "table issues", "column issues.s state", "column issues.n integer"];
+    let down = "ALTER TABLE issues ALTER s TYPE state USING 'open', ALTER n TYPE integer USING n::integer";
+    let migration = migration(Tool::Sqlx, down);
+    let facts = sql::facts(down);
+    let column = |column: &str| {
+        (ObjectName { schema: Some("public".into()), name: "issues".into() }, column.to_owned())
+    };
+    let trial = Trial { rewritten: vec![column("s")], ..Trial::of_nothing(catalog(&before)) };
+    let (top, after) = (catalog(&before), catalog(&after));
+    let known = Known {
+        dialect: Dialect::Postgres,
+        migration: &migration,
+        facts: &facts,
+        trial: &trial,
+        around_up: None,
+        top: &top,
+        live: &top,
+    };
+    let changes = diff(&top, &known.asked(&after)).iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(changes, ["column issues.n: type changed from bigint to integer"]);
+}
+
+#[test]
+fn what_types_lose_is_lost_in_every_column_that_holds_them() {
+    let before = [
+        "composite addr street text, zip integer",
+        "composite place home addr, note text",
+        "domain places place[]",
+        "table people",
+        "column people.a addr",
+        "column people.b public.places",
+        "column people.c text",
+        "table other",
+        "column other.x integer",
+        "column people.d other[]",
+    ];
+    let less = before
+        .map(|line| if line.starts_with("composite addr") { "composite addr street text" } else { line });
+    assert_eq!(
+        Case::of("ALTER TYPE addr DROP ATTRIBUTE zip", &before, &less).losses(),
+        [
+            "public.people.a from addr to addr as (street text)",
+            "public.people.b from public.places to public.places as (street text)"
+        ]
+    );
+    assert_eq!(Case::of("ALTER TYPE addr ADD ATTRIBUTE zip", &less, &before).losses(), Vec::<String>::new());
+    let gone: Vec<&str> = before.iter().copied().filter(|line| *line != "column other.x integer").collect();
+    assert_eq!(
+        Case::of("ALTER TABLE other DROP COLUMN x", &before, &gone).losses(),
+        ["column public.other.x", "public.people.d from other[] to other[] without x"]
+    );
+}
+
+#[test]
+fn sequences_that_are_dropped_or_sent_back_are_named_unless_their_table_is() {
+    let lines = [&WITH_TOPICS[..], &["sequence tickets", "sequence topics_id_seq public.topics.id"]].concat();
+    let same = |down| Case::of(down, &lines, &lines).losses();
+    assert_eq!(same("ALTER SEQUENCE tickets RESTART"), ["sequence public.tickets"]);
+    assert_eq!(same("SELECT setval('tickets', 1)"), ["sequence public.tickets"]);
+    assert_eq!(same("ALTER TABLE topics ALTER id RESTART"), ["sequence public.topics_id_seq"]);
+    assert_eq!(
+        same("TRUNCATE topics RESTART IDENTITY"),
+        ["sequence public.topics_id_seq", "rows public.topics"]
+    );
+    assert_eq!(
+        same("DO $$ BEGIN PERFORM setval(pg_get_serial_sequence('topics', 'id'), 1); END $$"),
+        ["sequence public.topics_id_seq"]
+    );
+    assert_eq!(same("DELETE FROM issues"), ["rows public.issues"]);
+    let without: Vec<&str> = lines.iter().copied().filter(|line| *line != "sequence tickets").collect();
+    assert_eq!(Case::of("DROP SEQUENCE tickets", &lines, &without).losses(), ["sequence public.tickets"]);
+    let rest = [&BASE[..], &["sequence tickets"]].concat();
+    assert_eq!(Case::of("DROP TABLE topics", &lines, &rest).losses(), ["table public.topics"]);
+}
+
+#[test]
 fn rows_of_a_table_that_is_dropped_afterwards_are_captured() {
     let case = Case::of("DELETE FROM topics; DROP TABLE topics", &WITH_TOPICS, &BASE);
     assert_eq!(case.losses(), ["table public.topics"]);
@@ -635,6 +780,7 @@ fn the_same_loss_is_found_under_the_name_that_it_has_before_earlier_steps() {
         after: Ok(catalog(&["table issues", "table made"])),
         outside: None,
         locks: Vec::new(),
+        rewritten: Vec::new(),
         remarks: Vec::new(),
     };
     let known = Known {

@@ -61,6 +61,20 @@ fn what_is_put_together_at_run_time_is_opaque() {
     let found = facts(sql);
     let verbs: Vec<_> = found.opaque_execute().map(|opaque| opaque.verb.as_deref()).collect();
     assert_eq!(verbs, [Some("UPDATE")]);
+    // What stands there as one text is read.
+    for text in
+        ["'UPDATE t SET x = ''1'''", "$q$ UPDATE t SET x = 1 $q$ INTO y", "'UPDATE t SET x = $1' USING 1"]
+    {
+        let found = facts(&format!("DO $$ DECLARE y int; BEGIN EXECUTE {text}; END $$;"));
+        assert_eq!(found.opaque_execute().count(), 0, "{text}");
+        let tables: Vec<_> =
+            found.dml().filter_map(|dml| dml.table.as_ref()).map(ToString::to_string).collect();
+        assert_eq!(tables, ["t"], "{text}");
+    }
+    for text in ["'UPDATE t SET x = 1 ' || y", "E'UPDATE t SET x = 1'", "'UPDATE t SET'"] {
+        let found = facts(&format!("DO $$ DECLARE y text; BEGIN EXECUTE {text}; END $$;"));
+        assert_eq!(found.opaque_execute().count(), 1, "{text}");
+    }
     let other = facts("DO LANGUAGE plpython3u $$ plpy.execute('x') $$;");
     assert_eq!(other.opaque_execute().count(), 1);
 }

@@ -6,12 +6,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use squawk_syntax::ast::{self, AstNode};
 use squawk_syntax::{SourceFile, SyntaxElement, SyntaxKind, SyntaxNode};
 
-use super::super::guard::{Refusal, inside_quotes};
+use super::super::guard::{self, Refusal, inside_quotes};
 use super::super::name::ObjectName;
 use super::{Body, Dml, DmlKind, Opaque, Place, Reading};
 
 /// How deep functions and DO blocks inside bodies are followed.
 const BODY_DEPTH_MAX: usize = 8;
+
+/// First words of texts whose changes of rows are read where they are executed.
+const CHANGES_ROWS: [&str; 7] = ["DELETE", "INSERT", "MERGE", "SELECT", "TRUNCATE", "UPDATE", "WITH"];
 
 /// What the parser shows of one statement.
 #[derive(Debug, Clone)]
@@ -150,6 +153,12 @@ impl Walk<'_> {
     }
 
     fn opaque(&mut self, node: &SyntaxNode) {
+        if let Some(inner) = constant(node).and_then(|text| self.executed(&text, node)) {
+            self.tree.dml.extend(inner.dml);
+            self.tree.opaque.extend(inner.opaque);
+            self.tree.calls.extend(inner.calls);
+            return;
+        }
         let first_text = node
             .descendants_with_tokens()
             .filter_map(SyntaxElement::into_token)
@@ -157,6 +166,18 @@ impl Walk<'_> {
             .map(|token| token.text().to_owned());
         let verb = first_text.as_deref().and_then(first_word);
         self.tree.opaque.push(Opaque { place: self.place.clone(), line: self.line_of(node), verb });
+    }
+
+    /// What a text does to rows that is executed as it stands; nothing if it is there for something else, or cannot be read.
+    fn executed(&self, text: &str, node: &SyntaxNode) -> Option<Tree> {
+        let verb = first_word(text)?;
+        let is_read = CHANGES_ROWS.contains(&verb.as_str()) && self.depth < BODY_DEPTH_MAX;
+        let mut budget = guard::PARSE_BYTES_MAX;
+        guard::check(text, &mut budget).ok().filter(|()| is_read)?;
+        let parsed = SourceFile::parse(text);
+        let tree =
+            self.body(&parsed.syntax_node(), text, self.line_of(node), self.place.clone(), &parsed.errors());
+        Some(tree)
     }
 
     fn do_block(&mut self, node: &SyntaxNode) {
@@ -236,6 +257,24 @@ impl Walk<'_> {
         let mut walk = Walk { text, line, place, depth: self.depth + 1, tree };
         walk.node(root);
         walk.tree
+    }
+}
+
+/// The text that `EXECUTE` is given, where that is one literal and nothing put together.
+fn constant(node: &SyntaxNode) -> Option<String> {
+    let tokens = node.descendants_with_tokens().filter_map(SyntaxElement::into_token);
+    let mut tokens = tokens.filter(|token| !token.kind().is_trivia());
+    tokens.next().filter(|token| token.text().eq_ignore_ascii_case("execute"))?;
+    let literal = tokens.next()?;
+    let is_end =
+        |text: &str| text == ";" || text.eq_ignore_ascii_case("using") || text.eq_ignore_ascii_case("into");
+    if tokens.next().is_some_and(|token| !is_end(token.text())) {
+        return None;
+    }
+    match literal.kind() {
+        SyntaxKind::DOLLAR_QUOTED_STRING => Some(inside_quotes(literal.text()).to_owned()),
+        SyntaxKind::STRING => Some(inside_quotes(literal.text()).replace("''", "'")),
+        _ => None,
     }
 }
 

@@ -80,6 +80,7 @@ fn shown(kind: &LossKind) -> String {
             format!("the column {table}.{column} ({from} to {to})")
         }
         LossKind::Rows { table } => format!("the rows of {table}"),
+        LossKind::Sequence { sequence } => format!("the sequence {sequence}"),
     }
 }
 
@@ -106,6 +107,7 @@ async fn one(
             of_column(conn, table, column, default.as_deref()).await?
         }
         LossKind::Rewritten { column, .. } => of_column(conn, table, column, None).await?,
+        LossKind::Sequence { .. } => return of_sequence(conn, kind).await,
     };
     let recent = match since {
         Some(_) => recent(conn, table, matches!(kind, LossKind::Table { .. })).await?,
@@ -130,7 +132,7 @@ async fn one(
             .map_err(|error| failed(format_args!("counting {}", shown(kind)), &error))?;
     let bytes = match kind {
         LossKind::Table { .. } | LossKind::Rows { .. } => size(conn, table).await?,
-        LossKind::Column { .. } | LossKind::Rewritten { .. } => bytes,
+        LossKind::Column { .. } | LossKind::Rewritten { .. } | LossKind::Sequence { .. } => bytes,
     };
     let number = |count: i64| u64::try_from(count).unwrap_or_default();
     Ok(Loss {
@@ -140,6 +142,25 @@ async fn one(
         bytes: number(bytes),
         since_deploy: recent.map(|_| number(since_deploy)),
     })
+}
+
+/// A number that was given out is one row; a sequence that nobody used loses nothing.
+async fn of_sequence(conn: &mut PgConnection, kind: &LossKind) -> Result<Loss, DatabaseFailure> {
+    let used: Option<bool> = sqlx::query_scalar(
+        "SELECT pg_sequence_last_value(seqrelid) IS NOT NULL FROM pg_sequence WHERE seqrelid = to_regclass($1)",
+    )
+    .bind(quoted(kind.table())?)
+    .fetch_optional(conn)
+    .await
+    .map_err(|error| failed(format_args!("looking at {}", shown(kind)), &error))?;
+    let Some(used) = used else {
+        return Err(refused(
+            format!("{} is not there", shown(kind)),
+            "the database is not as its migrations left it",
+        ));
+    };
+    let affected = u64::from(used);
+    Ok(Loss { kind: kind.clone(), rows: affected, affected, bytes: 0, since_deploy: None })
 }
 
 /// A value that is NULL, or the column's default, is no loss. Only a default that is a constant can be compared; it is

@@ -4,31 +4,53 @@
 use sqlx::postgres::types::Oid;
 use sqlx::{AssertSqlSafe, PgConnection};
 use unship_core::down::LossKind;
+use unship_core::sql::quote::literal;
 
 use super::layout::{Form, Kept};
-use super::shape::{self, Column, Shape};
+use super::shape::{self, Column, Shape, list};
 use super::{failed, run, since};
 use crate::ports::DatabaseFailure;
 
-/// The table and its partitions; only those without partitions have rows of their own to be truncated.
-const PARTS: &str = "SELECT format('%I.%I', n.nspname, c.relname), c.relkind = 'r'
+/// The table and its partitions; only those without partitions have rows of their own to be truncated. A table that has
+/// plain children shows their rows without what they alone have, and only a trigger for each row is the child's own.
+const PARTS: &str = "SELECT format('%I.%I', n.nspname, c.relname), c.relkind = 'r', NOT c.relispartition AND c.relkind = 'r'
+        AND EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent))
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.oid IN (SELECT $1 UNION SELECT relid FROM pg_partition_tree($1)) AND c.relkind IN ('r', 'p') ORDER BY c.oid";
 
 /// Puts the triggers on. They fire at the end of each statement, so that no event is left for a later ALTER TABLE.
 pub(super) async fn watch(conn: &mut PgConnection, kept: &Kept) -> Result<(), DatabaseFailure> {
     let what = format!("watching the rows of {}", kept.layout.table);
-    let parts: Vec<(String, bool)> = sqlx::query_as(PARTS)
+    let parts: Vec<(String, bool, bool)> = sqlx::query_as(PARTS)
         .bind(Oid(kept.layout.oid))
         .fetch_all(&mut *conn)
         .await
         .map_err(|error| failed(&what, &error))?;
-    let (id, call) = (kept.id, format!("EXECUTE FUNCTION _unship.keep_rows('{}')", kept.id));
-    for (part, has_rows) in parts {
+    let shapes: String = sqlx::query_scalar(
+        "SELECT coalesce(jsonb_object_agg(attname, _unship.type_shape(atttypid, atttypmod)), '{}')::text
+        FROM pg_attribute WHERE attrelid = $1 AND attnum = ANY ($2)",
+    )
+    .bind(Oid(kept.layout.oid))
+    .bind(kept.layout.lost().map(|column| column.num).collect::<Vec<i16>>())
+    .fetch_one(&mut *conn)
+    .await
+    .map_err(|error| failed(&what, &error))?;
+    let id = kept.id;
+    let call = format!("EXECUTE FUNCTION _unship.keep_rows('{id}', {})", literal(&shapes)?);
+    for (part, has_rows, is_family) in parts {
+        let each = |tables: &str| {
+            if is_family {
+                "FOR EACH ROW".to_owned()
+            } else {
+                format!("REFERENCING {tables} FOR EACH STATEMENT")
+            }
+        };
+        let (old, new) = ("OLD TABLE AS unship_old", "NEW TABLE AS unship_new");
         let mut sql = format!(
-            "CREATE TRIGGER unship_u{id} AFTER UPDATE ON {part} REFERENCING OLD TABLE AS unship_old NEW TABLE AS unship_new
-                FOR EACH STATEMENT {call};
-            CREATE TRIGGER unship_d{id} AFTER DELETE ON {part} REFERENCING OLD TABLE AS unship_old FOR EACH STATEMENT {call};"
+            "CREATE TRIGGER unship_u{id} AFTER UPDATE ON {part} {} {call};
+            CREATE TRIGGER unship_d{id} AFTER DELETE ON {part} {} {call};",
+            each(&format!("{old} {new}")),
+            each(old),
         );
         let mut names = vec!["u", "d"];
         if has_rows {
@@ -39,7 +61,8 @@ pub(super) async fn watch(conn: &mut PgConnection, kept: &Kept) -> Result<(), Da
         }
         if !kept.layout.key.is_empty() {
             sql.push_str(&format!(
-                "CREATE TRIGGER unship_i{id} AFTER INSERT ON {part} REFERENCING NEW TABLE AS unship_new FOR EACH STATEMENT {call};"
+                "CREATE TRIGGER unship_i{id} AFTER INSERT ON {part} {} {call};",
+                each(new)
             ));
             names.push("i");
         }
@@ -72,7 +95,8 @@ pub(super) async fn unwatch(conn: &mut PgConnection, ids: &[i64]) -> Result<(), 
 }
 
 /// Of what was kept of a row the first is how it was; a row that came only with the down was none before.
-pub(super) async fn first_only(conn: &mut PgConnection, kept: &Kept) -> Result<(), DatabaseFailure> {
+/// Without a key what a row became and was changed from again cancels out.
+pub(super) async fn first_only(conn: &mut PgConnection, kept: &mut Kept) -> Result<(), DatabaseFailure> {
     let what = format!("what was kept of {}", kept.layout.table);
     let store = kept.quoted()?;
     if !kept.layout.key.is_empty() {
@@ -84,7 +108,63 @@ pub(super) async fn first_only(conn: &mut PgConnection, kept: &Kept) -> Result<(
         );
         run(conn, &what, later).await?;
     }
-    run(conn, &what, format!("DELETE FROM {store} WHERE unship_op = 'i'")).await.map(drop)
+    run(conn, &what, format!("DELETE FROM {store} WHERE unship_op = 'i'")).await?;
+    if kept.layout.key.is_empty() {
+        let names = list(&kept.layout.kept, |column| Ok(format!("s.{}", column.quoted()?)))?;
+        let cancelled = format!(
+            "WITH line AS (SELECT s.ctid AS place, s.unship_op = 'n' AS is_new, x.line, row_number() OVER
+                    (PARTITION BY x.line, s.unship_op = 'n' ORDER BY s.unship_op = 'u', s.unship_n) AS number
+                FROM {store} s, LATERAL (SELECT CAST(ROW({}, s.unship_lacks) AS text) COLLATE \"C\" AS line) x)
+            DELETE FROM {store} s USING line a JOIN line b ON a.line = b.line AND a.number = b.number
+            WHERE a.is_new AND NOT b.is_new AND s.ctid IN (a.place, b.place)",
+            names.join(", ")
+        );
+        run(conn, &what, cancelled).await?;
+    }
+    let count = format!("SELECT count(*) FROM {store} WHERE unship_op <> 'n'");
+    kept.rows = Some(super::scalar(conn, &what, count).await?);
+    Ok(())
+}
+
+/// Puts into kept rows what was gone of them already when they were kept: it is in the stores of its columns. Without a
+/// key that is done for rows that were deleted, by what else there was of them; those that are alike in it are one as good
+/// as the other.
+pub(super) async fn fill(
+    conn: &mut PgConnection,
+    kept: &Kept,
+    columns: &[Kept],
+) -> Result<(), DatabaseFailure> {
+    let what = format!("what was kept of {}", kept.layout.table);
+    let store = kept.quoted()?;
+    for other in columns.iter().filter(|other| other.layout.oid == kept.layout.oid) {
+        let names = |column: &Column| kept.layout.key.iter().any(|key| key.num == column.num);
+        let same_key = other.layout.key.len() == kept.layout.key.len() && other.layout.key.iter().all(names);
+        for column in other.layout.kept.iter().filter(|_| same_key) {
+            let (name, num) = (column.quoted()?, column.num);
+            let from = if kept.layout.key.is_empty() {
+                let number = "row_number() OVER (PARTITION BY";
+                format!(
+                    "(SELECT k.unship_place, c.{name} FROM
+                        (SELECT k.ctid AS unship_place, m.unship_seen, {number} m.unship_seen ORDER BY k.unship_n) AS unship_number
+                            FROM {store} k, LATERAL (SELECT {mark} AS unship_seen) m WHERE k.unship_op = 'd') k
+                        JOIN (SELECT c.{name}, c.unship_mark, {number} c.unship_mark ORDER BY c.ctid) AS unship_number
+                            FROM {other} c) c
+                        ON c.unship_mark = k.unship_seen AND c.unship_number = k.unship_number) c WHERE s.ctid = c.unship_place",
+                    mark = kept.layout.mark_as_named("k")?,
+                    other = other.quoted()?,
+                )
+            } else {
+                format!("{} c WHERE {}", other.quoted()?, kept.layout.same_kept_key("s", "c")?)
+            };
+            let sql = format!(
+                "UPDATE {store} s SET {name} = c.{name}, unship_lacks = array_remove(s.unship_lacks, {num}::smallint)
+                FROM {from} AND s.unship_lacks @> ARRAY[{num}::smallint]"
+            );
+            run(conn, &what, sql).await?;
+        }
+    }
+    let sql = format!("UPDATE {store} SET unship_lacks = NULL WHERE unship_lacks = '{{}}'");
+    run(conn, &what, sql).await.map(drop)
 }
 
 /// How the table is called and made up now; nothing if it is gone.
@@ -110,6 +190,9 @@ impl Now {
         let key: Option<Vec<String>> = kept.layout.key.iter().map(|column| self.name(column)).collect();
         match key {
             Some(key) if !key.is_empty() => since::watch(conn, kept, &self.shape.quoted()?, &key).await,
+            _ if matches!(kept.kind, LossKind::Rewritten { .. } | LossKind::Rows { .. }) => {
+                since::watch(conn, kept, &self.shape.quoted()?, &[]).await
+            }
             // Rows are then told apart by what stays of them.
             _ => Ok(()),
         }

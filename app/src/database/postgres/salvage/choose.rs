@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
 use sqlx::postgres::types::Oid;
-use unship_core::down::{LossKind, Program};
+use unship_core::down::{Allowed, LossKind, Program};
 use unship_core::sql::{self, DroppedTables, ObjectAction};
 
 use super::failed;
@@ -18,6 +18,18 @@ pub(super) struct Wanted {
     pub kind: LossKind,
     pub layout: Layout,
     pub shape: Shape,
+}
+
+impl Wanted {
+    /// Without a key the lost columns of a table are kept together: nothing else says which values were of one row.
+    fn take_in(&mut self, kind: &LossKind, layout: Layout) {
+        self.layout.kept.extend(layout.kept);
+        self.layout.kept.sort_by_key(|column| column.num);
+        // What is written in another type needs more care.
+        if matches!(kind, LossKind::Rewritten { .. }) {
+            self.kind = kind.clone();
+        }
+    }
 }
 
 /// Everything that is read of the database for it.
@@ -42,7 +54,8 @@ pub(super) struct Named {
 /// Finds out which tables are meant. The search path must be the tool's.
 pub(super) async fn named(conn: &mut PgConnection, program: &Program) -> Result<Named, DatabaseFailure> {
     let mut named = Named { kinds: Vec::new(), captured: BTreeSet::new(), drops: Vec::new() };
-    for allowed in &program.allowed {
+    let is_of_rows = |allowed: &&Allowed| !matches!(allowed.kind, LossKind::Sequence { .. });
+    for allowed in program.allowed.iter().filter(is_of_rows) {
         let oid = shape::oid_of(conn, allowed.kind.table()).await?;
         named.kinds.push((oid, allowed.kind.clone()));
     }
@@ -83,7 +96,7 @@ pub(super) async fn stores(
         }
     }
     let seen = look(conn, &kinds, &asked).await?;
-    let mut wanted = Vec::new();
+    let mut wanted: Vec<Wanted> = Vec::new();
     let mut written = BTreeSet::new();
     for (oid, kind) in &kinds {
         let Some(shape) = seen.shapes.get(oid) else { continue };
@@ -102,10 +115,12 @@ pub(super) async fn stores(
                     }
                 }
             }
-            LossKind::Rows { .. } => None,
+            LossKind::Rows { .. } | LossKind::Sequence { .. } => None,
         };
-        if let Some(layout) = made {
-            wanted.push(Wanted { kind: kind.clone(), layout, shape: shape.clone() });
+        let Some(layout) = made else { continue };
+        match wanted.iter_mut().find(|one| one.shape.oid == *oid && one.layout.is_keyless_column(&one.kind)) {
+            Some(one) if layout.is_keyless_column(kind) => one.take_in(kind, layout),
+            _ => wanted.push(Wanted { kind: kind.clone(), layout, shape: shape.clone() }),
         }
     }
     written.extend(&seen.changed);
@@ -206,13 +221,15 @@ async fn look(
     Ok(seen)
 }
 
-/// The tables themselves, and those that a change of their rows goes on to through foreign keys. Partitions are
-/// reached through their whole.
+/// The tables themselves, and those that a change of their rows goes on to through foreign keys or to plain children.
+/// Partitions are reached through their whole.
 const REACHED: &str = "WITH RECURSIVE reached AS (
         SELECT unnest($1::oid[]) AS rel
-        UNION SELECT c.conrelid FROM reached r JOIN pg_constraint c ON c.confrelid = r.rel
-        WHERE c.contype = 'f' AND c.conparentid = 0
-        AND (c.confdeltype IN ('c', 'n', 'd') OR c.confupdtype IN ('c', 'n', 'd')))
+        UNION SELECT x.rel FROM reached r CROSS JOIN LATERAL (
+            SELECT c.conrelid FROM pg_constraint c WHERE c.confrelid = r.rel AND c.contype = 'f' AND c.conparentid = 0
+                AND (c.confdeltype IN ('c', 'n', 'd') OR c.confupdtype IN ('c', 'n', 'd'))
+            UNION ALL SELECT i.inhrelid FROM pg_inherits i JOIN pg_class k ON k.oid = i.inhrelid
+                WHERE i.inhparent = r.rel AND NOT k.relispartition AND k.relkind = 'r') x(rel))
     SELECT rel FROM reached";
 
 fn table(shape: &Shape, may_move: bool) -> Layout {
@@ -255,7 +272,7 @@ fn layout(
     let kept = others().filter(|column| is_kept(column)).cloned().collect();
     let rest = others().filter(|column| is_rest(column)).cloned().collect();
     let table = shape.name.clone();
-    Layout { form, table, oid: shape.oid, key, kept, rest, sequences: Vec::new(), made_type: None }
+    Layout { form, table, oid: shape.oid, key, kept, rest, made_type: None }
 }
 
 /// Whether the table can be moved aside where the down drops it: a plain statement does that, nothing else in the

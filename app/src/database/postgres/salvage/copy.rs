@@ -197,8 +197,10 @@ pub(super) async fn stop_watching(
     table: &str,
 ) -> Result<(), DatabaseFailure> {
     let sql = format!(
-        "DROP TRIGGER IF EXISTS {} ON {table}; DROP FUNCTION IF EXISTS {}(); DROP TABLE IF EXISTS {}",
+        "DROP TRIGGER IF EXISTS {} ON {table}; DROP TRIGGER IF EXISTS {} ON {table}; DROP FUNCTION IF EXISTS {}();
+        DROP TABLE IF EXISTS {}",
         kept.trigger()?,
+        kept.emptied()?,
         kept.note()?,
         kept.delta()?
     );

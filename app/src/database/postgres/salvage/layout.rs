@@ -25,13 +25,6 @@ pub(super) enum Form {
     Changed,
 }
 
-/// The sequence of a column, as far as it was used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Sequence {
-    pub column: String,
-    pub last: i64,
-}
-
 /// What a store holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Layout {
@@ -46,7 +39,6 @@ pub(super) struct Layout {
     /// What stays in the row: from it a mark is made that shows whether the row was written since. Of a table, what the
     /// one has that the down made anew in its place.
     pub rest: Vec<Column>,
-    pub sequences: Vec<Sequence>,
     /// The type, as PostgreSQL prints it, in which the down wrote the values of a column that stays.
     pub made_type: Option<String>,
 }
@@ -57,6 +49,17 @@ impl Layout {
         let mut all: Vec<Column> = self.key.iter().chain(&self.kept).cloned().collect();
         all.sort_by_key(|column| column.num);
         all
+    }
+
+    /// Whether it keeps columns of a table without a key.
+    pub fn is_keyless_column(&self, kind: &LossKind) -> bool {
+        self.key.is_empty() && matches!(kind, LossKind::Column { .. } | LossKind::Rewritten { .. })
+    }
+
+    /// Columns that are kept and lose their values by more than a change of rows.
+    pub fn lost(&self) -> impl Iterator<Item = &Column> {
+        let stays = |column: &Column| self.rest.iter().any(|one| one.num == column.num);
+        self.kept.iter().filter(move |column| !column.generated && !stays(column))
     }
 
     /// The mark of a live row, whose columns are called as `names` says; NULL never.
@@ -129,6 +132,21 @@ impl Kept {
         Ok(format!("{SCHEMA}.{}", identifier(&self.place)?))
     }
 
+    /// What of it was lost, as people name it: several columns of a table without a key are in one store.
+    pub fn lost(&self) -> Vec<LossKind> {
+        let (LossKind::Column { table, column, .. } | LossKind::Rewritten { table, column, .. }) = &self.kind
+        else {
+            return vec![self.kind.clone()];
+        };
+        let others = self.layout.kept.iter().filter(|other| other.name != *column);
+        let others = others.map(|other| LossKind::Column {
+            table: table.clone(),
+            column: other.name.clone(),
+            default: None,
+        });
+        std::iter::once(self.kind.clone()).chain(others).collect()
+    }
+
     /// The table of keys written while the store is copied, quoted.
     pub fn delta(&self) -> Result<String, QuoteError> {
         Ok(format!("{SCHEMA}.{}", identifier(&format!("s{}_delta", self.id))?))
@@ -137,6 +155,11 @@ impl Kept {
     /// The trigger that notes them, quoted.
     pub fn trigger(&self) -> Result<String, QuoteError> {
         identifier(&format!("unship_note_{}", self.id))
+    }
+
+    /// The trigger that notes that the table was emptied, quoted.
+    pub fn emptied(&self) -> Result<String, QuoteError> {
+        identifier(&format!("unship_note_{}_t", self.id))
     }
 
     /// The trigger function that fills it, quoted.

@@ -1,8 +1,9 @@
 //! What a step down destroys, kept next to the data, so that it can be put back after the next `up`.
 //!
-//! Owns `unship.salvage`, `unship.salvage_store` and the stores `unship.s<N>_<table>`. A table that a plain statement
-//! drops is moved aside; everything else is copied by key before the lock, and under the lock only what was written
-//! meanwhile; what the down changes or deletes itself is kept by triggers that are there for its transaction only.
+//! Owns `unship.salvage`, `unship.salvage_store`, `unship.salvage_sequence` and the stores `unship.s<N>_<table>`. A table
+//! that a plain statement drops is moved aside; everything else is copied by key before the lock, and under the lock only
+//! what was written meanwhile; what the down changes or deletes itself is kept by triggers that are there for its
+//! transaction only.
 //!
 //! Invariants:
 //! * Nothing that is kept stands in anybody's way: no foreign key, no type of somebody's stays, and of triggers only
@@ -19,6 +20,7 @@ mod layout;
 mod place;
 mod restore;
 mod room;
+mod sequences;
 mod settings;
 mod shape;
 mod shelf;
@@ -141,8 +143,8 @@ async fn prepare_exactly(
 pub async fn take(conn: &mut PgConnection, prepared: &mut Prepared) -> Result<Vec<String>, DatabaseFailure> {
     let found =
         settings::exact(conn, true).await.map_err(|error| failed("the session's settings", &error))?;
+    sequences::note(conn, prepared.salvage).await?;
     for Store { kept, shape, copied } in &mut prepared.stores {
-        kept.layout.sequences = shelf::sequences(conn, kept).await?;
         match (kept.layout.form, copied) {
             (Form::Copied, Some(copied)) => {
                 prepared.said.extend(copy::finish(conn, kept, shape, copied).await?);
@@ -202,10 +204,13 @@ async fn settle_taken(conn: &mut PgConnection, salvage: i64) -> Result<Vec<Strin
     let watched = stores.iter().filter(|kept| kept.layout.form == Form::Changed);
     let ids: Vec<i64> = watched.map(|kept| kept.id).collect();
     capture::unwatch(conn, &ids).await?;
+    let is_column = |kept: &&Kept| matches!(kept.kind, LossKind::Column { .. } | LossKind::Rewritten { .. });
+    let columns: Vec<Kept> = stores.iter().filter(is_column).cloned().collect();
     let mut changed: Vec<Kept> = Vec::new();
     for kept in stores.iter_mut().filter(|kept| kept.layout.form == Form::Changed) {
         capture::first_only(conn, kept).await?;
         if capture::has_rows(conn, kept).await? {
+            capture::fill(conn, kept, &columns).await?;
             if let Some(now) = capture::Now::of(conn, kept.layout.oid).await? {
                 now.mark(conn, kept).await?;
                 shelf::update(conn, kept).await?;
@@ -233,6 +238,7 @@ async fn settle_taken(conn: &mut PgConnection, salvage: i64) -> Result<Vec<Strin
             shelf::update(conn, kept).await?;
         }
     }
+    sequences::settle(conn, salvage).await?;
     let said = shelf::settle(conn, salvage).await?;
     settings::put_back(conn, found, true).await.map_err(|error| failed("the session's settings", &error))?;
     Ok(said)

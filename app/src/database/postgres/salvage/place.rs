@@ -1,4 +1,4 @@
-//! In the schema `_unship`: the tables that say what was salvaged, and the two routines that work next to the data.
+//! In the schema `_unship`: the tables that say what was salvaged, and the routines that work next to the data.
 
 use sqlx::PgConnection;
 
@@ -9,7 +9,7 @@ use crate::ports::DatabaseFailure;
 /// One maker at a time.
 const MAKER_LOCK: i64 = 0x756e_7368_6970_0003;
 
-/// What one step down salvaged, each store of it, and which transactions put something back. A salvage counts once it is
+/// What one step down salvaged, each store of it, how far sequences were used, and which transactions put something back. A salvage counts once it is
 /// taken: before that nothing was destroyed. With its `xid` it is settled: the down has run, or has broken off.
 const TABLES: &str = r"
 CREATE TABLE IF NOT EXISTS _unship.salvage (
@@ -38,13 +38,44 @@ CREATE TABLE IF NOT EXISTS _unship.salvage_store (
     layout jsonb NOT NULL,
     rows bigint
 );
+CREATE TABLE IF NOT EXISTS _unship.salvage_sequence (
+    salvage bigint NOT NULL REFERENCES _unship.salvage ON DELETE CASCADE,
+    oid oid NOT NULL,
+    schema text NOT NULL,
+    name text NOT NULL,
+    owner text,
+    owner_column text,
+    last bigint NOT NULL,
+    PRIMARY KEY (salvage, oid)
+);
 CREATE TABLE IF NOT EXISTS _unship.restored (first_xid bigint NOT NULL);
 CREATE INDEX IF NOT EXISTS salvage_store_salvage ON _unship.salvage_store (salvage);
 ";
 
-/// Keeps the rows that a statement is about to change or changed, as they were. The argument is the store's number.
-/// Columns are found by their number, since the down may rename, add and drop some in between; those that are gone
-/// already are noted, so that nobody takes their NULL for a value.
+/// What a type is made of, down to the server's own types. It is another one when the type was made anew, and when a
+/// composite type that it is made of lost a part.
+const TYPE_SHAPE: &str = r"
+CREATE OR REPLACE FUNCTION _unship.type_shape(type oid, modifier int) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp AS $shape$
+    WITH RECURSIVE part(oid, modifier) AS (
+        SELECT $1, $2
+        UNION SELECT x.oid, x.modifier FROM part p JOIN pg_type y ON y.oid = p.oid CROSS JOIN LATERAL (
+            SELECT y.typelem, -1 UNION ALL SELECT y.typbasetype, y.typtypmod
+            UNION ALL SELECT r.rngsubtype, -1 FROM pg_range r WHERE r.rngtypid = y.oid
+            UNION ALL SELECT a.atttypid, a.atttypmod FROM pg_attribute a
+                WHERE a.attrelid = y.typrelid AND a.attnum > 0 AND NOT a.attisdropped) x(oid, modifier)
+        WHERE x.oid <> 0)
+    SELECT string_agg(concat_ws(' ', p.oid, p.modifier, (SELECT string_agg(a.attnum || ':' || a.atttypid, ' ' ORDER BY a.attnum)
+        FROM pg_type y JOIN pg_attribute a ON a.attrelid = y.typrelid WHERE y.oid = p.oid AND a.attnum > 0 AND NOT a.attisdropped)),
+        ',' ORDER BY p.oid, p.modifier) FROM part p
+$shape$;
+REVOKE ALL ON FUNCTION _unship.type_shape(oid, int) FROM PUBLIC;
+";
+
+/// Keeps the rows that a statement is about to change or changed, as they were. The arguments are the store's number
+/// and the shapes of the types of those columns whose values are lost otherwise too. Columns are found by their number,
+/// since the down may rename, add and drop some in between; those that are gone already, or have got another type, are
+/// noted, so that nobody takes their NULL for a value: it is in the store of the column.
 const KEEP_ROWS: &str = r#"
 CREATE OR REPLACE FUNCTION _unship.keep_rows() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET "DateStyle" = 'ISO, MDY' SET "IntervalStyle" = 'postgres'
@@ -58,16 +89,22 @@ DECLARE
     key_vals text;
     same_key text;
     lacks text;
+    old_rows text := 'unship_old';
+    new_rows text := 'unship_new';
 BEGIN
     SELECT * INTO STRICT store FROM _unship.salvage_store WHERE id = TG_ARGV[0]::bigint;
     WITH wanted AS (
-        SELECT c->>'name' AS name, (c->>'num')::int AS num, (c->>'as_text')::boolean AS as_text, is_key
+        SELECT c->>'name' AS name, (c->>'num')::int AS num, (c->>'as_text')::boolean AS as_text,
+            c->>'type_name' AS type_name, is_key
         FROM (SELECT c, true FROM jsonb_array_elements(store.layout->'key') c
               UNION ALL SELECT c, false FROM jsonb_array_elements(store.layout->'kept') c) x(c, is_key)
     ), found AS (
-        SELECT w.*, a.attname IS NOT NULL AS is_there,
+        SELECT w.*, a.attname IS NOT NULL AND coalesce((TG_ARGV[1]::jsonb ->> w.name)
+                = _unship.type_shape(a.atttypid, a.atttypmod), true) AS is_there,
             CASE WHEN w.as_text
                 THEN format('CASE num_nulls(o.%1$I) WHEN 0 THEN format(''%%s'', o.%1$I) END', a.attname)
+                WHEN format_type(a.atttypid, a.atttypmod) <> w.type_name
+                THEN format('CAST(o.%I AS %s)', a.attname, w.type_name)
                 ELSE format('o.%I', a.attname) END AS value,
             -- As stores keep it, so that the two can be joined by hash.
             CASE WHEN w.as_text THEN format('format(''%%s'', o.%1$I) = format(''%%s'', p.%1$I)', a.attname)
@@ -82,24 +119,34 @@ BEGIN
         string_agg(same, ' AND ') FILTER (WHERE is_there AND is_key),
         format('%L::smallint[]', array_agg(num) FILTER (WHERE NOT is_there))
     INTO names, vals, keys, key_vals, same_key, lacks FROM found;
+    names := coalesce(', ' || names, '');
+    vals := coalesce(', ' || vals, '');
+    IF TG_LEVEL = 'ROW' THEN
+        old_rows := '(SELECT ($1).*)';
+        new_rows := '(SELECT ($2).*)';
+    END IF;
     IF TG_OP = 'INSERT' THEN
-        EXECUTE format('INSERT INTO _unship.%I (unship_op, %s) SELECT ''i'', %s FROM unship_new o',
-            store.place, keys, key_vals);
+        EXECUTE format('INSERT INTO _unship.%I (unship_op, %s) SELECT ''i'', %s FROM %s o',
+            store.place, keys, key_vals, new_rows) USING OLD, NEW;
     ELSIF TG_OP = 'UPDATE' AND keys IS NOT NULL THEN
         -- A key that only the old rows have went elsewhere; one that only the new ones have came from elsewhere.
-        EXECUTE format('INSERT INTO _unship.%I (unship_op, unship_lacks, %s)
-            SELECT CASE WHEN EXISTS (SELECT FROM unship_new p WHERE %s) THEN ''u'' ELSE ''m'' END, %s, %s
-            FROM unship_old o', store.place, names, same_key, lacks, vals);
-        EXECUTE format('INSERT INTO _unship.%I (unship_op, %s) SELECT ''i'', %s FROM unship_new o
-            WHERE NOT EXISTS (SELECT FROM unship_old p WHERE %s)', store.place, keys, key_vals, same_key);
+        EXECUTE format('INSERT INTO _unship.%I (unship_op, unship_lacks%s)
+            SELECT CASE WHEN EXISTS (SELECT FROM %s p WHERE %s) THEN ''u'' ELSE ''m'' END, %s%s
+            FROM %s o', store.place, names, new_rows, same_key, lacks, vals, old_rows) USING OLD, NEW;
+        EXECUTE format('INSERT INTO _unship.%I (unship_op, %s) SELECT ''i'', %s FROM %s o
+            WHERE NOT EXISTS (SELECT FROM %s p WHERE %s)', store.place, keys, key_vals, new_rows, old_rows, same_key)
+            USING OLD, NEW;
     ELSIF TG_OP = 'UPDATE' THEN
-        EXECUTE format('INSERT INTO _unship.%I (unship_op, unship_lacks, %s) SELECT ''u'', %s, %s FROM unship_old o',
-            store.place, names, lacks, vals);
+        EXECUTE format('INSERT INTO _unship.%I (unship_op, unship_lacks%s) SELECT ''u'', %s%s FROM %s o',
+            store.place, names, lacks, vals, old_rows) USING OLD, NEW;
+        -- Without a key only what became of all of them together tells them from the others.
+        EXECUTE format('INSERT INTO _unship.%I (unship_op, unship_lacks%s) SELECT ''n'', %s%s FROM %s o',
+            store.place, names, lacks, vals, new_rows) USING OLD, NEW;
     ELSIF TG_OP = 'DELETE' THEN
-        EXECUTE format('INSERT INTO _unship.%I (unship_op, unship_lacks, %s) SELECT ''d'', %s, %s FROM unship_old o',
-            store.place, names, lacks, vals);
+        EXECUTE format('INSERT INTO _unship.%I (unship_op, unship_lacks%s) SELECT ''d'', %s%s FROM %s o',
+            store.place, names, lacks, vals, old_rows) USING OLD, NEW;
     ELSE
-        EXECUTE format('INSERT INTO _unship.%I (unship_op, unship_lacks, %s) SELECT ''d'', %s, %s FROM %s o',
+        EXECUTE format('INSERT INTO _unship.%I (unship_op, unship_lacks%s) SELECT ''d'', %s%s FROM %s o',
             store.place, names, lacks, vals, 'ONLY ' || TG_RELID::regclass);
     END IF;
     RETURN NULL;
@@ -197,7 +244,7 @@ pub(super) async fn make(conn: &mut PgConnection) -> Result<(), DatabaseFailure>
     let made = async {
         sqlx::raw_sql("BEGIN").execute(&mut *conn).await?;
         sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MAKER_LOCK).execute(&mut *conn).await?;
-        for sql in [TABLES, KEEP_ROWS, MOVE_ASIDE] {
+        for sql in [TABLES, TYPE_SHAPE, KEEP_ROWS, MOVE_ASIDE] {
             sqlx::raw_sql(sql).execute(&mut *conn).await?;
         }
         sqlx::raw_sql("COMMIT").execute(&mut *conn).await

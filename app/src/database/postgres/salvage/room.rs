@@ -26,7 +26,9 @@ pub(super) async fn check(
     for Wanted { kind, layout, shape } in wanted {
         let bytes = match (layout.form, kind) {
             (Form::Aside | Form::Changed, _) => 0,
-            (_, LossKind::Table { .. } | LossKind::Rows { .. }) => shape.bytes + shape.rows * ROW_BYTES,
+            (_, LossKind::Table { .. } | LossKind::Rows { .. } | LossKind::Sequence { .. }) => {
+                shape.bytes + shape.rows * ROW_BYTES
+            }
             (_, LossKind::Column { .. } | LossKind::Rewritten { .. }) => {
                 let names: Vec<String> = layout.columns().into_iter().map(|column| column.name).collect();
                 let width: Option<i64> = sqlx::query_scalar(

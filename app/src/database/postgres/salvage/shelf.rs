@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use futures_util::TryStreamExt as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::postgres::types::Oid;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use unship_core::down::{LossKind, Program};
 use unship_core::release::{Release, RunId};
@@ -14,8 +13,8 @@ use unship_core::sql::ObjectName;
 use unship_core::time::Timestamp;
 use unship_core::tools::Tool;
 
-use super::layout::{Form, Kept, Layout, Sequence, place as name_of};
-use super::{failed, place, refused, run, scalar};
+use super::layout::{Form, Kept, Layout, place as name_of};
+use super::{failed, place, refused, run, scalar, sequences};
 use crate::database::postgres::live::exclusive;
 use crate::database::postgres::live::home::SCHEMA;
 use crate::database::postgres::live::name::quoted;
@@ -106,37 +105,12 @@ pub(super) async fn update(conn: &mut PgConnection, kept: &Kept) -> Result<(), D
         .map_err(|error| failed(WHAT, &error))
 }
 
-/// How far the sequences were used that belong to what is lost.
-pub(super) async fn sequences(
-    conn: &mut PgConnection,
-    kept: &Kept,
-) -> Result<Vec<Sequence>, DatabaseFailure> {
-    if matches!(kept.kind, LossKind::Rows { .. }) {
-        return Ok(Vec::new());
-    }
-    let lost: Vec<i16> = kept.layout.kept.iter().chain(&kept.layout.key).map(|column| column.num).collect();
-    let found: Vec<(String, i64)> = sqlx::query_as(
-        // Asked of what is no sequence the function fails, so the planner must not ask it before the join.
-        "WITH owned AS MATERIALIZED (SELECT a.attname::text AS column, d.objid FROM pg_depend d
-        JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'
-        JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-        WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $1
-        AND d.deptype IN ('a', 'i') AND a.attnum = ANY ($2)),
-        used AS (SELECT owned.column, pg_sequence_last_value(owned.objid) AS last FROM owned)
-        SELECT used.column, used.last FROM used WHERE used.last IS NOT NULL",
-    )
-    .bind(Oid(kept.layout.oid))
-    .bind(lost)
-    .fetch_all(conn)
-    .await
-    .map_err(|error| failed("reading the sequences", &error))?;
-    Ok(found.into_iter().map(|(column, last)| Sequence { column, last }).collect())
-}
-
-/// Writes down that the step is done; what was salvaged, a line each. Nothing was if there is no store.
+/// Writes down that the step is done; what was salvaged, a line each. Nothing was if there is neither a store
+/// nor a sequence.
 pub(super) async fn settle(conn: &mut PgConnection, salvage: i64) -> Result<Vec<String>, DatabaseFailure> {
     let stores = stores(conn, salvage).await?;
-    if stores.is_empty() {
+    let sequences = sequences::of(conn, salvage).await?;
+    if stores.is_empty() && sequences.is_empty() {
         let sql = "DELETE FROM _unship.salvage WHERE id = $1";
         sqlx::query(sql).bind(salvage).execute(conn).await.map_err(|error| failed(WHAT, &error))?;
         return Ok(Vec::new());
@@ -146,16 +120,26 @@ pub(super) async fn settle(conn: &mut PgConnection, salvage: i64) -> Result<Vec<
         .execute(&mut *conn)
         .await
         .map_err(|error| failed(WHAT, &error))?;
-    Ok(stores.iter().map(line).collect())
+    let numbers = sequences
+        .iter()
+        .map(|one| format!("salvaged the last number of sequence {}: {}", one.name, one.last));
+    Ok(stores.iter().map(line).chain(numbers).collect())
 }
 
 fn line(kept: &Kept) -> String {
-    let what = match &kept.kind {
-        LossKind::Table { table } | LossKind::Rows { table } => table.to_string(),
-        LossKind::Column { table, column, .. } | LossKind::Rewritten { table, column, .. } => {
-            format!("{table}.{column}")
-        }
-    };
+    let what: Vec<String> = kept
+        .lost()
+        .iter()
+        .map(|kind| match kind {
+            LossKind::Table { table: name }
+            | LossKind::Rows { table: name }
+            | LossKind::Sequence { sequence: name } => name.to_string(),
+            LossKind::Column { table, column, .. } | LossKind::Rewritten { table, column, .. } => {
+                format!("{table}.{column}")
+            }
+        })
+        .collect();
+    let what = what.join(", ");
     let how = match kept.layout.form {
         Form::Aside => "moved aside as",
         Form::Copied | Form::CopiedWhole => "copied to",
@@ -192,7 +176,7 @@ fn of_json<T: DeserializeOwned>(text: &str) -> Result<T, DatabaseFailure> {
 pub(super) async fn unwatch(conn: &mut PgConnection, kept: &Kept) -> Result<(), DatabaseFailure> {
     let table: Option<String> = sqlx::query_scalar(
         "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        JOIN pg_trigger t ON t.tgrelid = c.oid WHERE t.tgfoid = to_regprocedure($1) AND t.tgparentid = 0",
+        JOIN pg_trigger t ON t.tgrelid = c.oid WHERE t.tgfoid = to_regprocedure($1) AND t.tgparentid = 0 LIMIT 1",
     )
     .bind(format!("{}()", kept.note()?))
     .fetch_optional(&mut *conn)
@@ -386,9 +370,12 @@ pub async fn salvaged(conn: &mut PgConnection) -> Result<Vec<Salvaged>, Database
         let mut kept = Vec::new();
         for store in stores(conn, written.id).await? {
             if is_there(conn, &store).await? {
-                kept.push(measured(conn, store).await?);
+                let lost = store.lost();
+                let measured = measured(conn, store).await?;
+                kept.extend(lost.into_iter().map(|kind| Store { kind, ..measured.clone() }));
             }
         }
+        kept.extend(sequences::of(conn, written.id).await?.iter().map(sequences::Sequence::listed));
         let restored = written.restored();
         let run = written.run.parse().map_err(|_| {
             refused(format!("the salvage names a run `{}`", written.run), "look at _unship.salvage")

@@ -4,11 +4,11 @@
 //! The trigger stays until everything is put back or the salvage is dropped. It must never fail: it looks for the key's
 //! columns by name and notes nothing of use where a later migration took one away.
 
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 use unship_core::sql::quote::{QuoteError, literal};
 
 use super::layout::Kept;
-use super::{run, scalar};
+use super::{failed, run, scalar};
 use crate::ports::DatabaseFailure;
 
 /// How many transactions are noted of a row, the first ones. Migrations and unship itself are fewer, and do not count;
@@ -27,23 +27,31 @@ pub(super) async fn watch(
     for column in key {
         values.push(format!("to_jsonb(OLD) ->> {}", literal(column)?));
     }
-    let (noted, note, trigger) = (kept.delta()?, kept.note()?, kept.trigger()?);
+    // Which row a new one is like is not known without a key.
+    let events = if key.is_empty() { "INSERT OR UPDATE OR DELETE" } else { "UPDATE OR DELETE" };
+    let (noted, note, trigger, emptied) = (kept.delta()?, kept.note()?, kept.trigger()?, kept.emptied()?);
     let body = format!(
         "BEGIN
-            INSERT INTO {noted} SELECT x.key, txid_current() FROM (SELECT ARRAY[{}]::text[] AS key) x
+            IF TG_OP = 'TRUNCATE' THEN
+                INSERT INTO {noted} VALUES ('{{}}', txid_current(), transaction_timestamp()) ON CONFLICT DO NOTHING;
+                RETURN NULL;
+            END IF;
+            INSERT INTO {noted} SELECT x.key, txid_current(), transaction_timestamp() FROM (SELECT ARRAY[{}]::text[] AS key) x
                 WHERE (SELECT count(*) FROM {noted} w WHERE w.key = x.key) < {NOTES_MAX} ON CONFLICT DO NOTHING;
             RETURN NULL;
         END",
         values.join(", ")
     );
     let sql = format!(
-        "CREATE TABLE {noted} (key text[], xid bigint, PRIMARY KEY (key, xid));
+        "CREATE TABLE {noted} (key text[], xid bigint, at timestamptz, PRIMARY KEY (key, xid));
         CREATE FUNCTION {note}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
             SET \"DateStyle\" = 'ISO, MDY' SET \"IntervalStyle\" = 'postgres' SET extra_float_digits = 3
             SET bytea_output = 'hex' SET \"TimeZone\" = 'UTC' SET row_security = off AS {};
         REVOKE ALL ON FUNCTION {note}() FROM PUBLIC;
-        CREATE TRIGGER {trigger} AFTER UPDATE OR DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION {note}();
-        ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}",
+        CREATE TRIGGER {trigger} AFTER {events} ON {table} FOR EACH ROW EXECUTE FUNCTION {note}();
+        ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger};
+        CREATE TRIGGER {emptied} AFTER TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION {note}();
+        ALTER TABLE {table} ENABLE ALWAYS TRIGGER {emptied}",
         literal(&body)?
     );
     run(conn, &format!("watching {}", kept.layout.table), sql).await.map(drop)
@@ -53,6 +61,23 @@ pub(super) async fn watch(
 pub(super) async fn is_watched(conn: &mut PgConnection, kept: &Kept) -> Result<bool, DatabaseFailure> {
     let name = literal(&kept.delta()?)?;
     scalar(conn, "what was written since", format!("SELECT to_regclass({name}) IS NOT NULL")).await
+}
+
+/// The transactions, numbered as rows have them, that wrote rows of the store and began at this time, which is a query
+/// for the number of a version. Of two that begin in the same microsecond both are meant.
+pub(super) async fn begun_at(
+    conn: &mut PgConnection,
+    kept: &Kept,
+    time_of: &str,
+    version: &str,
+) -> Result<Vec<String>, DatabaseFailure> {
+    if !is_watched(conn, kept).await? {
+        return Ok(Vec::new());
+    }
+    let sql =
+        format!("SELECT DISTINCT (xid % 4294967296)::text FROM {} WHERE at IN ({time_of})", kept.delta()?);
+    let found = sqlx::query_scalar(AssertSqlSafe(sql)).bind(version).persistent(false).fetch_all(conn).await;
+    found.map_err(|error| failed("what was written since", &error))
 }
 
 /// Somebody wrote the row of the kept row `s`: none of the transactions `own`; and before `before`, where that is given.

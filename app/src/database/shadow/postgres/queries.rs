@@ -160,6 +160,37 @@ pub(super) async fn locked(conn: &mut PgConnection) -> Result<Vec<i64>, sqlx::Er
     Ok(tables)
 }
 
+/// A column of a table: when its definition was written last, and in which file the table's rows are. Partitioned tables
+/// have none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Definition {
+    pub table: i64,
+    pub column: i16,
+    pub name: String,
+    written: String,
+    file: i64,
+}
+
+impl Definition {
+    /// Were the rows written anew and the column's definition too, since `before`?
+    pub fn is_rewritten_since(&self, before: &Definition) -> bool {
+        (self.table, self.column) == (before.table, before.column)
+            && self.written != before.written
+            && (self.file != before.file || self.file == 0)
+    }
+}
+
+/// The columns of all tables.
+pub(super) async fn definitions(conn: &mut PgConnection) -> Result<Vec<Definition>, sqlx::Error> {
+    const COLUMNS: &str = "SELECT c.oid::bigint, a.attnum, a.attname::text, a.xmin::text || a.ctid::text, \
+        c.relfilenode::bigint FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid WHERE c.relkind IN ('r', 'p') AND a.attnum > 0 \
+        AND NOT a.attisdropped AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1, 2";
+    let found: Vec<(i64, i16, String, String, i64)> = sqlx::query_as(COLUMNS).fetch_all(conn).await?;
+    let definition = |(table, column, name, written, file)| Definition { table, column, name, written, file };
+    Ok(found.into_iter().map(definition).collect())
+}
+
 /// One lock a table: the strongest, with the file that the table was in last.
 pub(super) fn strongest(held: &[Held]) -> Vec<Held> {
     let mut strongest: Vec<Held> = Vec::new();

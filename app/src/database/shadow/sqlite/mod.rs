@@ -283,7 +283,14 @@ impl Shadow for SqliteShadow {
         let kept = self.keep(migration.tool, script, &mut remarks).await?;
         remarks.dedup();
         Ok(match kept {
-            Ok(after) => Trial { before, after: Ok(after), outside: None, locks: Vec::new(), remarks },
+            Ok(after) => Trial {
+                before,
+                after: Ok(after),
+                outside: None,
+                locks: Vec::new(),
+                rewritten: Vec::new(),
+                remarks,
+            },
             Err(failure) => Trial::failed(before, failure, remarks),
         })
     }

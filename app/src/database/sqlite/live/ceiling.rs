@@ -33,7 +33,7 @@ pub fn check(program: &Program, losses: &[Loss]) -> Result<(), DatabaseFailure> 
 fn covers(allowed: &Allowed, loss: &LossKind) -> bool {
     let column_of = |kind: &LossKind| match kind {
         LossKind::Column { column, .. } | LossKind::Rewritten { column, .. } => Some(column.to_lowercase()),
-        LossKind::Table { .. } | LossKind::Rows { .. } => None,
+        LossKind::Table { .. } | LossKind::Rows { .. } | LossKind::Sequence { .. } => None,
     };
     if !name::same(&allowed.kind.table().name, &loss.table().name) {
         return false;
@@ -53,5 +53,6 @@ pub fn words(kind: &LossKind) -> String {
             format!("values of `{table}.{column}`, written as `{to}` instead of `{from}`")
         }
         LossKind::Rows { table } => format!("rows of `{table}` that it changes or deletes"),
+        LossKind::Sequence { sequence } => format!("the sequence `{sequence}`"),
     }
 }

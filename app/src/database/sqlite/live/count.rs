@@ -13,7 +13,6 @@ use crate::ports::DatabaseFailure;
 pub async fn count(conn: &mut SqliteConnection, kinds: &[LossKind]) -> Result<Vec<Loss>, DatabaseFailure> {
     let mut losses = Vec::with_capacity(kinds.len());
     for kind in kinds {
-        let table = name::main(&kind.table().name)?;
         let (affected, bytes) = match kind {
             LossKind::Table { .. } | LossKind::Rows { .. } => ("TRUE".to_owned(), None),
             LossKind::Column { column, default, .. } => {
@@ -30,7 +29,13 @@ pub async fn count(conn: &mut SqliteConnection, kinds: &[LossKind]) -> Result<Ve
                 let column = sqlite_identifier(column)?;
                 (format!("{column} IS NOT NULL"), Some(column))
             }
+            // SQLite has none.
+            LossKind::Sequence { .. } => {
+                losses.push(Loss { kind: kind.clone(), rows: 0, affected: 0, bytes: 0, since_deploy: None });
+                continue;
+            }
         };
+        let table = name::main(&kind.table().name)?;
         let bytes = match bytes {
             Some(column) => format!("(SELECT sum(octet_length({column})) FROM {table})"),
             None => "(SELECT sum(pgsize) FROM dbstat WHERE schema = 'main' AND name = ?)".to_owned(),

@@ -16,7 +16,7 @@ use unship_core::tools::{Rows, about};
 
 use super::layout::Kept;
 use super::shelf::{self, Written};
-use super::{failed, refused, run, scalar, settings, settle_later};
+use super::{failed, refused, run, scalar, sequences, settings, settle_later};
 use crate::database::postgres::live::rows as versions;
 use crate::ports::{CONFLICTS_MAX, Conflict, DatabaseFailure, OnConflict, Progress, Restored, Salvaged};
 use since::Since;
@@ -107,10 +107,8 @@ async fn inside(
         restored.rows += done;
         let left = tell(conn, kept, &mut restored).await?;
         restored.same += work.considered.saturating_sub(done + left);
-        if !dry_run {
-            table::advance(conn, kept).await?;
-        }
     }
+    sequences::advance(conn, written.id, dry_run, &mut restored).await?;
     // A trigger cannot be switched while something waits for the commit.
     run(conn, "the foreign keys after the restore", "SET CONSTRAINTS ALL IMMEDIATE".to_owned()).await?;
     table::loud(conn, quiet).await?;
@@ -149,10 +147,12 @@ async fn tell(conn: &mut PgConnection, kept: &Kept, restored: &mut Restored) -> 
     .fetch_all(conn)
     .await
     .map_err(|error| failed(&what, &error))?;
-    let named = match &kept.kind {
-        LossKind::Column { column, .. } | LossKind::Rewritten { column, .. } => format!("{column}: "),
-        LossKind::Table { .. } | LossKind::Rows { .. } => String::new(),
-    };
+    let columns = kept.lost().into_iter().filter_map(|kind| match kind {
+        LossKind::Column { column, .. } | LossKind::Rewritten { column, .. } => Some(column),
+        LossKind::Table { .. } | LossKind::Rows { .. } | LossKind::Sequence { .. } => None,
+    });
+    let columns: Vec<String> = columns.collect();
+    let named = if columns.is_empty() { String::new() } else { format!("{}: ", columns.join(", ")) };
     restored.conflicts.extend(told.into_iter().map(|(key, why)| Conflict {
         table: kept.layout.table.clone(),
         key,

@@ -4,6 +4,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use unship_core::sql::quote::literal;
 
 use super::table::{Target, value};
+use super::verdict::NO_KEY;
 use crate::database::postgres::live::failure::said;
 use crate::database::postgres::salvage::layout::{Form, Kept};
 use crate::database::postgres::salvage::{failed, run, scalar};
@@ -18,6 +19,7 @@ pub(super) async fn apply(
     let what = format!("restoring {}", kept.layout.table);
     let sentences = [set(kept, target)?, put_in(kept, target)?];
     run(conn, &what, "SAVEPOINT unship_apply".to_owned()).await?;
+    remove(conn, target, &what).await?;
     let mut done = 0;
     let mut refusal = None;
     for sentence in sentences.iter().flatten() {
@@ -34,12 +36,37 @@ pub(super) async fn apply(
         // Class 23: a constraint.
         Some(error) if said(&error).is_some_and(|said| said.code().starts_with("23")) => {
             run(conn, &what, "ROLLBACK TO SAVEPOINT unship_apply".to_owned()).await?;
+            keep(conn, kept, &what).await?;
             done = one_by_one(conn, kept, target, &what).await?;
         }
         Some(error) => return Err(failed(what, &error)),
     }
     run(conn, &what, "RELEASE SAVEPOINT unship_apply".to_owned()).await?;
     Ok(done)
+}
+
+/// Takes away what rows without a key became.
+async fn remove(conn: &mut PgConnection, target: &Target, what: &str) -> Result<(), DatabaseFailure> {
+    let sql = format!(
+        "DELETE FROM {} t USING pg_temp.unship_work w WHERE w.verdict = 'r' AND t.ctid = w.live AND t.tableoid = w.part",
+        target.shape.from()?
+    );
+    run(conn, what, sql).await.map(drop)
+}
+
+/// Where not all of them can be put in, all stay as they are.
+async fn keep(conn: &mut PgConnection, kept: &Kept, what: &str) -> Result<(), DatabaseFailure> {
+    if kept.layout.form != Form::Changed || !kept.layout.key.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "UPDATE pg_temp.unship_work w SET verdict = 'c', why = {} FROM {} s WHERE s.ctid = w.place AND s.unship_op = 'u'
+            AND EXISTS (SELECT FROM pg_temp.unship_work r WHERE r.verdict = 'r');
+        DELETE FROM pg_temp.unship_work WHERE verdict = 'r'",
+        literal(NO_KEY)?,
+        kept.quoted()?
+    );
+    run(conn, what, sql).await.map(drop)
 }
 
 /// Sets what is kept in the rows that are there.

@@ -10,7 +10,7 @@ use super::version_table;
 use crate::database::postgres::live::name::quoted;
 use crate::database::postgres::salvage::shape::Column;
 use crate::database::postgres::salvage::shelf::{self, Written};
-use crate::database::postgres::salvage::{failed, run, scalar};
+use crate::database::postgres::salvage::{failed, run, scalar, since as notes};
 use crate::ports::DatabaseFailure;
 
 const WHAT: &str = "what was written since the step down";
@@ -79,15 +79,19 @@ impl Since {
     }
 }
 
-/// The transaction that applied a salvage's migration again: the oldest that wrote its version or made what its down had
-/// taken away. The row of the version alone does not tell: sqlx writes it once more after its commit, golang-migrate
-/// has one for all versions, and without a transaction it comes last.
+/// The transaction that applied a salvage's migration again: the oldest that wrote its version, made what its down had
+/// taken away, or gave a column its type again. The row of the version alone does not tell: sqlx writes it once more
+/// after its commit, golang-migrate has one for all versions, and without a transaction it comes last.
 async fn applied(conn: &mut PgConnection, written: &Written) -> Result<Option<String>, DatabaseFailure> {
     let Some(down) = written.xid else { return Ok(None) };
     let mut found = version_row(conn, written).await?;
+    let time_of = applied_at(written)?;
     for kept in shelf::stores(conn, written.id).await? {
+        if let Some(time_of) = &time_of {
+            found.extend(notes::begun_at(conn, &kept, time_of, &written.version).await?);
+        }
         let columns: Vec<String> = match &kept.kind {
-            LossKind::Column { column, .. } => vec![column.clone()],
+            LossKind::Column { column, .. } | LossKind::Rewritten { column, .. } => vec![column.clone()],
             LossKind::Table { .. } => {
                 let stayed = |column: &Column| kept.layout.rest.iter().any(|one| one.name == column.name);
                 let was_made_anew = !kept.layout.rest.is_empty();
@@ -96,7 +100,7 @@ async fn applied(conn: &mut PgConnection, written: &Written) -> Result<Option<St
                 columns.map(|column| column.name).chain(["tableoid".to_owned()]).collect()
             }
             // What they are of is not made anew.
-            LossKind::Rewritten { .. } | LossKind::Rows { .. } => continue,
+            LossKind::Rows { .. } | LossKind::Sequence { .. } => continue,
         };
         let made: Vec<String> = sqlx::query_scalar(
             "SELECT xmin::text FROM pg_attribute
@@ -113,6 +117,21 @@ async fn applied(conn: &mut PgConnection, written: &Written) -> Result<Option<St
     let since_down = |xid: &String| xid.parse::<u32>().unwrap_or_default().wrapping_sub(down);
     found.retain(|xid| (1..1 << 31).contains(&since_down(xid)));
     Ok(found.into_iter().min_by_key(since_down))
+}
+
+/// A query for the time at which the transaction began that wrote a version's row, where the tool has the server note
+/// it. It says which one that was although the row was written once more after it.
+fn applied_at(written: &Written) -> Result<Option<String>, DatabaseFailure> {
+    let Some(facts) = about(written.tool()?).table else { return Ok(None) };
+    let Some(column) = facts.columns.iter().find(|column| column.postgres == "timestamptz") else {
+        return Ok(None);
+    };
+    Ok(Some(format!(
+        "SELECT v.{} FROM {} v WHERE v.{}::text = $1",
+        identifier(column.name)?,
+        quoted(&version_table(written)?)?,
+        identifier(facts.version_column)?
+    )))
 }
 
 /// The transaction of the newest row of the migration's version.

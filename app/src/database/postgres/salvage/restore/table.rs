@@ -1,11 +1,9 @@
-//! The tables that something is put back into: found, locked, their triggers quiet meanwhile, their sequences advanced.
+//! The tables that something is put back into: found, locked, their triggers quiet meanwhile.
 
 use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
-use unship_core::down::LossKind;
 
-use crate::database::postgres::live::name::quoted;
 use crate::database::postgres::salvage::layout::Kept;
 use crate::database::postgres::salvage::shape::{self, Column, Shape};
 use crate::database::postgres::salvage::{failed, refused, run};
@@ -106,27 +104,6 @@ pub(super) async fn loud(conn: &mut PgConnection, quiet: Quiet) -> Result<(), Da
     for (table, trigger, how) in quiet.0 {
         run(conn, "switching triggers on again", format!("ALTER TABLE {table} {how} TRIGGER {trigger}"))
             .await?;
-    }
-    Ok(())
-}
-
-/// Advances the sequences to where they were, if they are not further. No rollback takes that back, nor needs to.
-pub(super) async fn advance(conn: &mut PgConnection, kept: &Kept) -> Result<(), DatabaseFailure> {
-    if matches!(kept.kind, LossKind::Rows { .. }) {
-        return Ok(());
-    }
-    for sequence in &kept.layout.sequences {
-        sqlx::query(
-            "SELECT setval(s.seqrelid, CASE WHEN s.seqincrement > 0 THEN greatest(x.last, $3) ELSE least(x.last, $3) END)
-            FROM pg_sequence s, LATERAL (SELECT pg_sequence_last_value(s.seqrelid) AS last) x
-            WHERE s.seqrelid = pg_get_serial_sequence($1, $2)::regclass",
-        )
-        .bind(quoted(&kept.layout.table)?)
-        .bind(&sequence.column)
-        .bind(sequence.last)
-        .execute(&mut *conn)
-        .await
-        .map_err(|error| failed(format_args!("advancing the sequence of {}", kept.layout.table), &error))?;
     }
     Ok(())
 }

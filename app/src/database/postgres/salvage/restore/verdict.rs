@@ -11,7 +11,7 @@ use crate::database::postgres::salvage::layout::{Form, Kept};
 use crate::database::postgres::salvage::{run, since as notes};
 use crate::ports::{DatabaseFailure, OnConflict};
 
-/// Verdicts: `i` put in, `u` set, `c` conflict.
+/// Verdicts: `i` put in, `u` set, `r` removed, `c` conflict.
 const WORK: &str = "DROP TABLE IF EXISTS pg_temp.unship_work;
     CREATE TEMP TABLE unship_work (place tid, live tid, part oid, verdict text, why text, key text)";
 
@@ -19,7 +19,7 @@ const GONE: &str = "the row is gone";
 const CHANGED: &str = "the row was changed since";
 const NEWER: &str = "the row was written since the migration was applied again";
 const MOVED: &str = "the down changed the row's key";
-const NO_KEY: &str = "no key tells the rows of the table apart";
+pub(super) const NO_KEY: &str = "no key tells the rows of the table apart";
 const AGAIN: &str = "a row of this key was made since";
 
 /// What was judged.
@@ -44,8 +44,9 @@ pub(super) async fn judge(
     let left = if again { "WHERE s.unship_left" } else { "" };
     let is_watched = notes::is_watched(conn, kept).await?;
     let judged = Judged { kept, target, since, conflicts, is_watched };
-    let considered =
-        super::scalar::<i64>(conn, &what, format!("SELECT count(*) FROM {store} s {left}")).await?;
+    let is_row = if kept.layout.form == Form::Changed { "s.unship_op <> 'n'" } else { "true" };
+    let count = format!("SELECT count(*) FILTER (WHERE {is_row}) FROM {store} s {left}");
+    let considered = super::scalar::<i64>(conn, &what, count).await?;
     if matches!(kept.kind, LossKind::Rewritten { .. }) {
         // The value that the down made may be one that cannot be taken back: then it is not known who wrote it.
         run(conn, &what, "SAVEPOINT unship_compare".to_owned()).await?;
@@ -75,10 +76,10 @@ impl Judged<'_> {
         let rule = match (&self.kept.kind, self.kept.layout.key.is_empty()) {
             (LossKind::Table { .. }, true) => return self.missing(left),
             (LossKind::Table { .. }, false) => self.table()?,
-            (LossKind::Rows { .. }, true) => {
-                format!("CASE s.unship_op WHEN 'd' THEN 'i' ELSE {} END", conflict(NO_KEY)?)
+            (LossKind::Rows { .. } | LossKind::Sequence { .. }, true) => {
+                return self.changed_without_key(left);
             }
-            (LossKind::Rows { .. }, false) => self.rows()?,
+            (LossKind::Rows { .. } | LossKind::Sequence { .. }, false) => self.rows()?,
             (LossKind::Column { .. }, _) => self.column()?,
             (LossKind::Rewritten { .. }, _) => self.rewritten(taken_back)?,
         };
@@ -234,8 +235,10 @@ impl Judged<'_> {
                 WHEN t.unship_ctid IS NULL THEN 'i'
                 WHEN CASE WHEN s.unship_lacks IS NULL THEN {same} ELSE {each} END THEN NULL
                 WHEN {written} THEN {changed}
-                WHEN s.unship_after IS NOT NULL AND {mark} = s.unship_after OR s.unship_after IS NULL AND {own} THEN 'u'
-                ELSE {changed} END",
+                WHEN {untouched} OR s.unship_after IS NOT NULL AND {mark} = s.unship_after OR s.unship_after IS NULL AND {own}
+                THEN 'u' ELSE {changed} END",
+            // All who could have written it are known, and they are migrations and unship.
+            untouched = if self.is_watched { "s.unship_after IS NOT NULL" } else { "false" },
             moved = conflict(MOVED)?,
             gone = self.gone(GONE)?,
             same = self.same()?,
@@ -276,13 +279,16 @@ impl Judged<'_> {
         ))
     }
 
-    /// The live value is what comes of taking back what the down made of the saved one, as far as a cast tells.
+    /// Nobody wrote the row; or the live value is what comes of taking back what the down made of the saved one, as far as a cast tells.
     fn rewritten(&self, taken_back: bool) -> Result<String, DatabaseFailure> {
+        // Who writes a row is noted, or without a key that anybody writes any.
+        let untouched =
+            if self.is_watched { format!("NOT {}", self.was_ever_written()?) } else { "false".to_owned() };
         let (live, to) = match (self.target.written(self.kept).next(), &self.kept.layout.made_type) {
             (Some((_, live)), Some(to)) if taken_back => (live, to),
             _ => {
                 return Ok(format!(
-                    "CASE WHEN t.unship_ctid IS NULL THEN {} WHEN {} THEN NULL ELSE {} END",
+                    "CASE WHEN t.unship_ctid IS NULL THEN {} WHEN {} THEN NULL WHEN {untouched} THEN 'u' ELSE {} END",
                     conflict(GONE)?,
                     self.same()?,
                     self.written(CHANGED)?
@@ -292,7 +298,7 @@ impl Judged<'_> {
         let column = format!("t.{}", live.quoted()?);
         let back = format!("CAST(CAST(substr(s.unship_made, 2) AS {to}) AS {})", live.type_name);
         Ok(format!(
-            "CASE WHEN t.unship_ctid IS NULL THEN {} WHEN {} THEN NULL WHEN NOT {} THEN {changed}
+            "CASE WHEN t.unship_ctid IS NULL THEN {} WHEN {} THEN NULL WHEN {untouched} THEN 'u' WHEN NOT {} THEN {changed}
                 WHEN CASE left(s.unship_made, 1) WHEN 'n' THEN num_nulls({column}) = 1
                     WHEN 'v' THEN CAST(ROW({column}) AS text) = CAST(ROW({back}) AS text) ELSE false END THEN 'u'
                 ELSE {changed} END",
@@ -305,17 +311,57 @@ impl Judged<'_> {
 
     /// Without a key, what is missing is put in: each saved row as often as it was there. Where the down left a table of
     /// that name, its rows came through the up without what is kept, and nothing tells which of the saved ones they are.
+    /// Where it left none, what the migration itself put in and nobody wrote since goes, as far as it was not there before.
     fn missing(&self, left: &str) -> Result<String, DatabaseFailure> {
         let rule = if self.is_watched { self.gone(NO_KEY)? } else { "'i'".to_owned() };
         let (saved, live) = (self.text("s", true)?, self.text("t", false)?);
+        let is_filled_in = match &self.since.up {
+            Some(up) if left.is_empty() && !self.is_watched => format!("CAST(t.xmin AS text) = '{up}'"),
+            _ => "false".to_owned(),
+        };
         Ok(format!(
-            "INSERT INTO pg_temp.unship_work SELECT s.place, NULL, NULL, left({rule}, 1), substr({rule}, 3), NULL FROM
-                (SELECT s.ctid AS place, {saved} AS line, row_number() OVER (PARTITION BY {saved} ORDER BY s.ctid) AS number
-                    FROM {} s {left}) s
-                LEFT JOIN (SELECT {live} AS line, count(*) AS number FROM {} t GROUP BY 1) t ON t.line = s.line
-            WHERE s.number > coalesce(t.number, 0)",
+            "WITH saved AS (SELECT s.ctid AS place, {saved} AS line,
+                    row_number() OVER (PARTITION BY {saved} ORDER BY s.ctid) AS number FROM {} s {left}),
+                live AS (SELECT t.ctid AS place, t.tableoid AS part, {is_filled_in} AS is_filled_in, {live} AS line,
+                    row_number() OVER (PARTITION BY {live} ORDER BY {is_filled_in}, t.ctid) AS number FROM {} t)
+            INSERT INTO pg_temp.unship_work
+            SELECT s.place, NULL, NULL, left({rule}, 1), substr({rule}, 3), NULL
+                FROM saved s LEFT JOIN (SELECT line, count(*) AS number FROM live GROUP BY line) t ON t.line = s.line
+                WHERE s.number > coalesce(t.number, 0)
+            UNION ALL SELECT NULL, t.place, t.part, 'r', NULL, NULL
+                FROM live t LEFT JOIN (SELECT line, count(*) AS number FROM saved GROUP BY line) s ON s.line = t.line
+                WHERE t.is_filled_in AND t.number > coalesce(s.number, 0)",
             self.kept.quoted()?,
             self.target.shape.from()?
+        ))
+    }
+
+    /// Without a key rows that the down changed are told apart from the others by what became of all of them together:
+    /// where nobody wrote the table since, and all that they became is there, that goes and what they were is put in.
+    fn changed_without_key(&self, left: &str) -> Result<String, DatabaseFailure> {
+        let untouched = if self.is_watched && left.is_empty() {
+            format!("NOT {}", self.was_ever_written()?)
+        } else {
+            "false".to_owned()
+        };
+        let (saved, live) = (self.text("s", true)?, self.text("t", false)?);
+        let (store, condition) =
+            (self.kept.quoted()?, if left.is_empty() { "WHERE" } else { "WHERE s.unship_left AND" });
+        Ok(format!(
+            "WITH became AS (SELECT {saved} AS line, row_number() OVER (PARTITION BY {saved} ORDER BY s.ctid) AS number
+                    FROM {store} s WHERE s.unship_op = 'n'),
+                live AS (SELECT t.ctid AS place, t.tableoid AS part, {live} AS line,
+                    row_number() OVER (PARTITION BY {live} ORDER BY t.tableoid, t.ctid) AS number FROM {from} t),
+                there AS (SELECT l.place, l.part FROM became JOIN live l USING (line, number)),
+                able AS (SELECT {untouched} AND (SELECT count(*) FROM became) = (SELECT count(*) FROM there)
+                    AND NOT EXISTS (SELECT FROM {store} s WHERE s.unship_lacks IS NOT NULL) AS is_able)
+            INSERT INTO pg_temp.unship_work
+            SELECT NULL, place, part, 'r', NULL, NULL FROM there, able WHERE is_able
+            UNION ALL SELECT s.ctid, NULL, NULL, CASE WHEN is_able OR s.unship_op = 'd' THEN 'i' ELSE 'c' END,
+                CASE WHEN NOT is_able AND s.unship_op <> 'd' THEN {why} END, NULL
+                FROM {store} s, able {condition} s.unship_op <> 'n'",
+            from = self.target.shape.from()?,
+            why = literal(NO_KEY)?,
         ))
     }
 

@@ -9,6 +9,7 @@ use unship_core::tools::Migration;
 use unship_core::verdict::RunFailure;
 
 use super::super::failure::Failure;
+use super::super::queries::Definition;
 use super::super::script::Prepared;
 use super::super::{Piece, ShadowError, queries};
 use super::{HELP_MAX, PostgresShadow, is_artefact};
@@ -36,6 +37,7 @@ impl PostgresShadow {
         };
         let mut remarks = prepared.remarks.clone();
         let prepared = self.without_missing(prepared);
+        let columns = queries::definitions(self.session.connection().await?).await?;
         let ended = if prepared.fits_transaction() {
             self.down_in_one(&prepared, &before, &mut remarks).await?
         } else {
@@ -60,7 +62,21 @@ impl PostgresShadow {
         };
         self.reading = self.read_since_base().await?;
         remarks.dedup();
-        Ok(Trial { before, after: Ok(self.visible(&self.reading)), outside, locks, remarks })
+        let rewritten = self.rewritten(&columns, &before).await?;
+        Ok(Trial { before, after: Ok(self.visible(&self.reading)), outside, locks, rewritten, remarks })
+    }
+
+    /// Columns whose values were written anew since, by the names that they had `before`.
+    async fn rewritten(
+        &mut self,
+        columns: &[Definition],
+        before: &Catalog,
+    ) -> Result<Vec<(ObjectName, String)>, ShadowError> {
+        let now = queries::definitions(self.session.connection().await?).await?;
+        let written = columns.iter().filter(|was| now.iter().any(|now| now.is_rewritten_since(was)));
+        let named = written
+            .flat_map(|was| names(&[was.table], before).into_iter().map(|table| (table, was.name.clone())));
+        Ok(named.collect())
     }
 
     async fn down_in_one(
