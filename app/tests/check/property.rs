@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use unship_core::queries::{Sort, sort_of};
 use unship_core::verdict::Verdict;
 
 use crate::chance::Chance;
@@ -17,15 +18,15 @@ use crate::world::has_postgres;
 
 const CASES: u64 = 500;
 
-/// One generated pair of releases.
-struct Case {
-    base: String,
-    rows: String,
-    step: String,
+/// One pair of releases.
+pub struct Case {
+    pub base: String,
+    pub rows: String,
+    pub step: String,
     /// What the newer release writes.
-    new_rows: String,
+    pub new_rows: String,
     /// Each with values for its parameters.
-    queries: Vec<(String, Vec<&'static str>)>,
+    pub queries: Vec<(String, Vec<&'static str>)>,
 }
 
 fn base(chance: &mut Chance) -> (String, String) {
@@ -190,7 +191,7 @@ fn case(seed: u64) -> Case {
 
 /// The query that fails after the migration and not before it, with PostgreSQL's words; none if the migration does
 /// not run on these rows.
-async fn broken(conn: &mut sqlx::PgConnection, case: &Case) -> Result<Option<String>, sqlx::Error> {
+pub async fn broken(conn: &mut sqlx::PgConnection, case: &Case) -> Result<Option<String>, sqlx::Error> {
     run(conn, "BEGIN").await?;
     let outcome = inside(conn, case).await;
     run(conn, "ROLLBACK").await?;
@@ -228,7 +229,12 @@ async fn tried(
     run(conn, "SAVEPOINT query").await?;
     let list = values.iter().map(|value| format!("'{value}'")).collect::<Vec<_>>().join(", ");
     let list = if list.is_empty() { list } else { format!("({list})") };
-    let sql = format!("DEALLOCATE ALL; PREPARE q AS {text}; EXECUTE q{list}; SET CONSTRAINTS ALL IMMEDIATE");
+    let verb = text.split_whitespace().next().unwrap_or_default().to_uppercase();
+    let executed = match sort_of(&verb) {
+        Sort::Plannable => format!("DEALLOCATE ALL; PREPARE q AS {text}; EXECUTE q{list}"),
+        Sort::NoSchema | Sort::Copy | Sort::Table | Sort::NotPlannable => text.clone(),
+    };
+    let sql = format!("{executed}; SET CONSTRAINTS ALL IMMEDIATE");
     let said = run(conn, &sql).await.err().map(|error| error.to_string());
     run(conn, "ROLLBACK TO SAVEPOINT query").await?;
     Ok(said)

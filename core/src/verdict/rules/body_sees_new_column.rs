@@ -16,10 +16,10 @@ fn find(subject: &Subject) -> Vec<Finding> {
     columns
         .filter_map(|column| {
             let part = column.name.part.as_deref().unwrap_or_default().to_lowercase();
-            let table = column.name.object.to_lowercase();
+            let table = column.name.parent();
+            let is_written = uses.writes(&table).next().is_some() || uses.written_indirectly(&table).is_some();
             let body = uses.bodies().find(|body| {
-                let knows_it = body.words.contains(&table) || uses.written_indirectly(&column.name.parent()).is_some();
-                body.words.contains(&part) || body.has_star && knows_it
+                body.words.contains(&part) || body.takes_whole_rows_of(&table.object, is_written)
             })?;
             Some(Finding::unknown(format!(
                 "{} runs because of a query, and may come to the new column {}",

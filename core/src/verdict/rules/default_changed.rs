@@ -16,7 +16,7 @@ fn find(subject: &Subject) -> Vec<Finding> {
         .filter(|(change, _, _)| change.now().is_some_and(|now| !now.is_required_column()))
         .map(|(change, _, _)| {
             Finding::assumes(format!("the older release can live with the new default of {}", change.name))
-                .needing(Need::DefaultUnused { column: change.name.clone() })
+                .needing(Need::DefaultUnused { column: change.name.clone(), doubted: false })
         })
         .collect();
     for fact in [Fact::Identity, Fact::Generated] {

@@ -1,7 +1,8 @@
 //! An existing column does not take NULL any more.
 
-use super::{Fills, Finding, Need, Rule, Subject};
+use super::{Finding, Need, Rule, Subject};
 use crate::schema::{Fact, Kind, Object};
+use crate::verdict::uses::Fills;
 
 pub(super) const RULE: Rule = Rule {
     id: "not-null-set",
@@ -18,6 +19,7 @@ fn find(subject: &Subject) -> Vec<Finding> {
             .needing(Need::Unrestricted {
                 table: change.name.parent(),
                 columns: change.name.part.iter().cloned().collect(),
+                looks_at: change.name.part.iter().cloned().collect(),
                 fills: fills(change.now().map(|now| &**now)),
             }))
         .collect()

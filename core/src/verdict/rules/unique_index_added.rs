@@ -1,7 +1,8 @@
 //! An existing table has a new or changed unique index.
 
-use super::{Finding, Rule, Subject, restricts};
-use crate::schema::{Fact, Kind};
+use super::{Finding, Need, Rule, Subject};
+use crate::schema::{Fact, Kind, Object};
+use crate::verdict::limits::restricts;
 
 pub(super) const RULE: Rule = Rule {
     id: "unique-index-added",
@@ -13,13 +14,21 @@ pub(super) const RULE: Rule = Rule {
 fn find(subject: &Subject) -> Vec<Finding> {
     let added = subject.added(&[Kind::Index]);
     let changed = subject.altered(&[Kind::Index], Fact::Definition).filter_map(|(change, _, _)| change.now().map(|now| &**now));
+    let refreshed = |index: &&Object| {
+        subject.before.get(Kind::MaterializedView, &index.name.parent()).is_some()
+            && subject.uses.is_none_or(|uses| uses.reached_by("refresh").is_some())
+    };
     added
         .chain(changed)
-        .filter(|index| index.has(Fact::Unique) && subject.before.has_table(&index.name.parent()))
+        .filter(|index| index.has(Fact::Unique) && (subject.is_written(index) || refreshed(index)))
         .map(|index| {
             let columns = index.fact(Fact::Columns).unwrap_or_default();
             Finding::unknown(format!("{} is unique on {columns}: does the older release ever write the same twice?", index.name))
-                .needing(restricts(subject, index))
+                .needing(if refreshed(&index) {
+                    Need::Unreached { word: index.name.object.clone(), what: "it".to_owned() }
+                } else {
+                    restricts(subject.after, index)
+                })
         })
         .collect()
 }
