@@ -24,5 +24,7 @@ pub use facts::{
 pub use guard::{NESTING_MAX, PARSE_BYTES_MAX, RUN_TOKENS_MAX, Refusal};
 pub(crate) use lex::{Lexeme, LexemeKind, lexemes};
 pub use name::ObjectName;
-pub use query::{QueryFacts, QueryWrite, WriteKind, query_facts, takes_all_columns, words_of};
+pub use query::{
+    QueryFacts, QueryWrite, WriteKind, query_facts, takes_all_columns, takes_trigger_row, words_of,
+};
 pub use split::{Meta, MetaEffect, Open, Piece, Split, Statement, batches, is_blank, line_comments, split};

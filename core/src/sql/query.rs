@@ -90,6 +90,17 @@ pub fn takes_all_columns(text: &str) -> bool {
     (0..all.len()).any(|at| reader.is_star(at))
 }
 
+/// Does the body of a trigger take NEW or OLD as a whole, other than to give it back?
+pub fn takes_trigger_row(text: &str) -> bool {
+    let all: Vec<Token> = tokens(text, 0).filter(|token| token.counts()).collect();
+    let reader = Reader { text, all: &all };
+    (0..all.len()).any(|at| {
+        (reader.is(at, "new") || reader.is(at, "old"))
+            && reader.kind(at + 1) != Some(Kind::Dot)
+            && !reader.before(at, &["return"])
+    })
+}
+
 /// Reads one statement. Never fails.
 pub fn query_facts(text: &str) -> QueryFacts {
     facts_of(text, true)
@@ -201,8 +212,10 @@ impl Reader<'_> {
 
     /// A dotted name at `at` after ONLY, and where what follows it stands.
     fn table(&self, mut at: usize) -> Option<(ObjectName, usize)> {
+        // Since SQL:1999 brackets may stand behind ONLY.
+        let bracketed = self.is(at, "only") && self.kind(at + 1) == Some(Kind::OpenParen);
         if self.is(at, "only") {
-            at += 1;
+            at += 1 + usize::from(bracketed);
         }
         if !self.is_name(at) {
             return None;
@@ -213,6 +226,7 @@ impl Reader<'_> {
             name = ObjectName { schema: Some(name.name), name: self.name(at + 1) };
             at += 2;
         }
+        at += usize::from(bracketed && self.kind(at) == Some(Kind::CloseParen));
         Some((name, at))
     }
 

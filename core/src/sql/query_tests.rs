@@ -30,6 +30,8 @@ fn every_way_to_write_a_table_is_seen() {
             "update only s.t x set a = (select b, c from u), d = f(1, 2) from v where e = 1",
             vec![(Update, "s.t", some(&["a", "d"]))],
         ),
+        ("update only (s.t) set a = 1", vec![(Update, "s.t", some(&["a"]))]),
+        ("delete from only (t) where a", vec![(Delete, "t", None)]),
         ("select * from t for update", vec![]),
         ("select * from t for no key update of t", vec![]),
         (
@@ -99,6 +101,8 @@ fn a_star_counts_where_an_insert_takes_it() {
     ] {
         assert!(!query_facts(text).inserts_star, "{text}");
     }
+    assert!(takes_trigger_row("BEGIN IF NEW IS DISTINCT FROM OLD THEN RETURN NEW; END IF; END"));
+    assert!(!takes_trigger_row("BEGIN NEW.at := now(); RETURN NEW; END"));
     assert!(takes_all_columns("BEGIN INSERT INTO h VALUES (NEW.*); END"));
     assert!(!takes_all_columns("SELECT count(*), a * b FROM t"));
 }

@@ -50,6 +50,7 @@ rules! {
     query_unusable,
     referenced_by_new_table,
     required_column,
+    role_changed,
     row_security_changed,
     rows_changed,
     rows_inserted,
@@ -153,6 +154,7 @@ pub(super) fn reads_the_script(id: &str) -> bool {
     [
         opaque_sql::RULE.id,
         owner_changed::RULE.id,
+        role_changed::RULE.id,
         rows_changed::RULE.id,
         rows_inserted::RULE.id,
         sequence_set::RULE.id,
@@ -249,6 +251,25 @@ impl<'a> Subject<'a> {
             .filter_map(|change| change.now().map(|now| &**now))
     }
 
+    /// Parts that are new on tables which the older release may write: of those that were there, and of new ones that
+    /// are written through what was there.
+    fn added_where_written(&self, kind: Kind) -> impl Iterator<Item = &'a Object> {
+        let subject = *self;
+        let renamed: Vec<&Name> = self
+            .touched(&Kind::RELATIONS)
+            .filter(|change| change.takes_a_name_away().is_some())
+            .map(|change| &change.name)
+            .collect();
+        // What belongs to a new table is no change of its own.
+        let of_new = self.after.objects().filter(move |object| {
+            let table = object.name.parent();
+            object.kind == kind && subject.before.relation(&table).is_none() && !renamed.contains(&&table)
+        });
+        let added = self.changes.iter().filter(move |change| change.kind == kind && change.is_added());
+        let added = added.filter_map(|change| change.now());
+        added.chain(of_new).map(|object| &**object).filter(move |part| subject.is_written(part))
+    }
+
     /// Is this a part of a table that the older release may write? Of one that was there, or of a new one that is
     /// written through what was there: as a partition or child, through a view, by a function. What a new partition
     /// has from its parent is said of the parent.
@@ -260,28 +281,23 @@ impl<'a> Subject<'a> {
         let Some(now) = self.after.relation(&table) else { return false };
         let parents = [Fact::PartitionBound, Fact::Inherits].into_iter().filter_map(|fact| now.fact(fact));
         let parents: Vec<String> = parents.flat_map(crate::sql::words_of).collect();
-        let is_of_parent = |other: &Object| {
-            other.kind == part.kind
-                && parents.contains(&other.name.object.to_lowercase())
-                && match part.kind {
-                    Kind::Column => {
-                        other.name.part == part.name.part
-                            && [Fact::NotNull, Fact::Generated, Fact::Type]
-                                .iter()
-                                .all(|fact| other.fact(*fact) == part.fact(*fact))
-                    }
-                    _ => printed(other) == printed(part),
-                }
-        };
-        if self.after.objects().any(|other| is_of_parent(other)) {
-            return false;
-        }
-        match self.uses {
+        let is_parent = |other: &Object| parents.contains(&other.name.object.to_lowercase());
+        let is_reached = match self.uses {
             Some(uses) => uses.written_beyond_keys(&table),
-            None => self.before.objects().any(|other| {
-                Kind::RELATIONS.contains(&other.kind) && parents.contains(&other.name.object.to_lowercase())
-            }),
-        }
+            None => {
+                self.before.objects().any(|other| Kind::RELATIONS.contains(&other.kind) && is_parent(other))
+            }
+        };
+        let is_alike = |other: &Object| match part.kind {
+            Kind::Column => {
+                let facts = [Fact::NotNull, Fact::Generated];
+                other.name.part == part.name.part
+                    && facts.iter().all(|fact| other.fact(*fact) == part.fact(*fact))
+            }
+            _ => printed(other) == printed(part),
+        };
+        let is_of_parent = |other: &Object| other.kind == part.kind && is_parent(other) && is_alike(other);
+        is_reached && !self.after.objects().any(|other| is_of_parent(other))
     }
 
     /// The constraints of a domain.
@@ -306,16 +322,28 @@ impl<'a> Subject<'a> {
         })
     }
 
-    /// Everything through which a query may come to values of a type: the type's own name, and the tables that
-    /// have a column of it.
+    /// Everything through which a query may come to values of a type: the type's own name, those of types that are
+    /// made of it, and the tables that have a column of one of them.
     fn ways_to_type(&self, name: &Name) -> Vec<Need> {
-        let tables = self.before.objects().filter(|object| {
-            object.kind == Kind::Column
-                && object.fact(Fact::Type).is_some_and(|of_type| of_type.contains(name.object.as_str()))
-        });
-        let mut words: Vec<String> = tables.map(|column| column.name.object.clone()).collect();
-        words.push(name.object.clone());
-        words.dedup();
+        let mut words = vec![name.object.clone()];
+        let mut at = 0;
+        while let Some(word) = words.get(at).cloned() {
+            let made_of_it = self.before.objects().filter(|object| {
+                let of_type = match object.kind {
+                    Kind::Column | Kind::Domain => object.fact(Fact::Type),
+                    Kind::Composite | Kind::Range => object.fact(Fact::Definition),
+                    _ => None,
+                };
+                of_type.is_some_and(|of_type| of_type.contains(word.as_str()))
+            });
+            let new: Vec<String> = made_of_it.map(|object| object.name.object.clone()).collect();
+            for word in new {
+                if !words.contains(&word) {
+                    words.push(word);
+                }
+            }
+            at += 1;
+        }
         let what = format!("values of {name}");
         words.into_iter().map(|word| Need::Unreached { word, what: what.clone() }).collect()
     }
@@ -332,6 +360,11 @@ impl<'a> Subject<'a> {
         let mut words: Vec<String> = filled.map(|column| column.name.object.clone()).collect();
         words.extend(owner.map(str::to_owned));
         words.push(name.object.clone());
+        // `nextval($1)` may mean any.
+        let by_parameter = |uses: &Uses| {
+            uses.queries().any(|query| query.facts.parameters > 0 && query.facts.calls.contains("nextval"))
+        };
+        words.extend(self.uses.is_some_and(by_parameter).then(|| "nextval".to_owned()));
         words.sort();
         words.dedup();
         let what = format!("numbers of {name}");

@@ -121,14 +121,6 @@ ALTER TABLE a ADD COLUMN r int4range GENERATED ALWAYS AS (int4range(f,t)) STORED
 -- query: 5, 1
 INSERT INTO a VALUES ($1,$2)
 
--- pair: btree too long
--- alone
-CREATE TABLE a (s text);
--- step
-CREATE INDEX ON a (s);
--- query
-INSERT INTO a VALUES ((SELECT string_agg(md5(g::text),'') FROM generate_series(1,500) g))
-
 -- pair: check whole row
 -- step
 CREATE FUNCTION ok(a) RETURNS boolean IMMUTABLE LANGUAGE sql AS 'SELECT $1.k < 5';

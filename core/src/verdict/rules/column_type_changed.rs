@@ -15,6 +15,7 @@ fn find(subject: &Subject) -> Vec<Finding> {
         let text = format!("{} was {from} and is {to}", change.name);
         if takes_more_text(from, to) {
             Finding::assumes(format!("{text}, which takes more"))
+                .needing(Need::UnnamedInBodies { column: change.name.clone() })
         } else {
             Finding::breaks(text).needing(Need::Untouched { column: change.name.clone() })
         }

@@ -16,23 +16,22 @@ pub(super) const RULE: Rule = Rule {
 fn find(subject: &Subject) -> Vec<Finding> {
     let asks = "does everything that the older release writes allow that?";
     let indexes = subject
-        .added(&[Kind::Index])
-        .filter(|index| subject.is_written(index))
+        .added_where_written(Kind::Index)
         // What a unique one asks is asked already.
         .filter(|index| !index.has(Fact::Unique) && index_may_fail(index.fact(Fact::Definition).unwrap_or_default()))
         .map(|index| {
             let text = format!("index {} is computed from what is written: {asks}", index.name);
             Finding::unknown(text).needing(restricts(subject.after, index))
         });
-    let columns = || subject.added(&[Kind::Column]).filter(|column| subject.is_written(column));
-    let generated = columns().filter(|column| may_fail(column.fact(Fact::Generated).unwrap_or_default())).map(|column| {
+    let columns = subject.added(&[Kind::Column]).filter(|column| subject.is_written(column));
+    let generated = subject.added_where_written(Kind::Column).filter(|column| may_fail(column.fact(Fact::Generated).unwrap_or_default())).map(|column| {
         let table = column.name.parent();
         let looks_at = named_in(subject.after, &table, column.fact(Fact::Generated).unwrap_or_default());
         let need = Need::Unrestricted { table, columns: Vec::new(), looks_at, fills: Fills::Unknown };
         let text = format!("column {} is computed from what is written: {asks}", column.name);
         Finding::unknown(text).needing(need)
     });
-    let filled = columns().filter(|column| fills_itself_with_what_may_fail(subject, column)).map(|column| {
+    let filled = columns.filter(|column| fills_itself_with_what_may_fail(subject, column)).map(|column| {
         let text = format!("{} fills itself with what may be refused", column.name);
         Finding::unknown(text).needing(Need::DefaultUnused { column: column.name.clone(), doubted: true })
     });
@@ -44,10 +43,11 @@ fn too_long<'a>(subject: &'a Subject) -> impl Iterator<Item = Finding> + 'a {
     let is_long = |table: &Name, column: &str| {
         let column = Name { part: Some(column.to_owned()), ..table.clone() };
         subject.before.get(Kind::Column, &column).is_some_and(|column| {
-            matches!(column.fact(Fact::Type), Some("text" | "character varying" | "bytea" | "jsonb"))
+            let of_type = column.fact(Fact::Type).unwrap_or_default();
+            matches!(of_type, "text" | "character varying" | "bytea" | "jsonb") || of_type.ends_with("[]")
         })
     };
-    subject.added(&[Kind::Index]).filter(|index| subject.is_written(index)).filter_map(move |index| {
+    subject.added_where_written(Kind::Index).filter_map(move |index| {
         let definition = index.fact(Fact::Definition).filter(|text| text.contains(" USING btree "))?;
         let (table, (_, computed)) = (index.name.parent(), definition.split_once('(')?);
         let looks_at = named_in(subject.after, &table, computed.split(" WHERE ").next().unwrap_or_default());

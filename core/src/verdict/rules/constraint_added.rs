@@ -12,11 +12,11 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn find(subject: &Subject) -> Vec<Finding> {
-    let added = subject.added(&[Kind::Constraint]);
+    let added = subject.added_where_written(Kind::Constraint);
     let changed = subject.altered(&[Kind::Constraint], Fact::Definition).filter_map(|(change, _, _)| change.now().map(|now| &**now));
+    let changed = changed.filter(|constraint| subject.is_written(constraint));
     added
         .chain(changed)
-        .filter(|constraint| subject.is_written(constraint))
         .map(|constraint| {
             let definition = constraint.fact(Fact::Definition).unwrap_or_default();
             if only_on_columns_left_empty(subject, constraint) && null_passes(constraint) {

@@ -34,7 +34,9 @@ fn fills(column: Option<&Object>) -> Fills {
         Some("true" | "false" | "now()" | "CURRENT_TIMESTAMP") => Fills::Passes,
         Some(default) if default.starts_with("nextval(") => Fills::Passes,
         Some(_) => Fills::Unknown,
-        None if column.has(Fact::Identity) || column.has(Fact::Generated) => Fills::Passes,
+        // What is computed from NULL may be NULL.
+        None if column.has(Fact::Generated) => Fills::Unknown,
+        None if column.has(Fact::Identity) => Fills::Passes,
         None => Fills::Fails,
     }
 }

@@ -1,11 +1,11 @@
-//! An existing table or view was given to another owner.
+//! An existing object was given to another owner.
 
 use super::{Finding, Need, Rule, Subject};
 use crate::schema::{Kind, Object};
 
 pub(super) const RULE: Rule = Rule {
     id: "owner-changed",
-    title: "An existing table or view was given to another owner",
+    title: "An existing object was given to another owner",
     page: include_str!("../../../../docs/rules/owner-changed.md"),
     find,
 };
@@ -16,8 +16,9 @@ fn find(subject: &Subject) -> Vec<Finding> {
         .flat_map(|statement| statement.objects.iter().map(move |object| (statement.line, &object.name)))
         .filter_map(|(line, name)| {
             let is_it = |object: &&std::sync::Arc<Object>| {
-                Kind::RELATIONS.contains(&object.kind)
-                    && object.name.object == name.name
+                let kinds = [&Kind::RELATIONS[..], &[Kind::Function, Kind::Sequence, Kind::Schema]].concat();
+                kinds.contains(&object.kind)
+                    && object.name.object.split('(').next() == Some(name.name.as_str())
                     && name.schema.as_ref().is_none_or(|schema| *schema == object.name.schema)
             };
             let object = subject.before.objects().find(is_it)?;

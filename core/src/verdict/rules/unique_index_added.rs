@@ -12,15 +12,18 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn find(subject: &Subject) -> Vec<Finding> {
-    let added = subject.added(&[Kind::Index]);
+    let added = subject.added_where_written(Kind::Index);
     let changed = subject.altered(&[Kind::Index], Fact::Definition).filter_map(|(change, _, _)| change.now().map(|now| &**now));
     let refreshed = |index: &&Object| {
         subject.before.get(Kind::MaterializedView, &index.name.parent()).is_some()
             && subject.uses.is_none_or(|uses| uses.reached_by("refresh").is_some())
     };
+    let of_view = subject.added(&[Kind::Index]).filter(refreshed);
+    let changed = changed.filter(|index| subject.is_written(index));
     added
         .chain(changed)
-        .filter(|index| index.has(Fact::Unique) && (subject.is_written(index) || refreshed(index)))
+        .chain(of_view)
+        .filter(|index| index.has(Fact::Unique))
         .map(|index| {
             let columns = index.fact(Fact::Columns).unwrap_or_default();
             Finding::unknown(format!("{} is unique on {columns}: does the older release ever write the same twice?", index.name))

@@ -12,6 +12,8 @@ pub(in crate::verdict) enum Need {
     Unnamed { kind: Kind, name: Name },
     /// No query uses this column, whose type changed.
     Untouched { column: Name },
+    /// Nothing that a query sets off names the column or takes whole rows of its table.
+    UnnamedInBodies { column: Name },
     /// No query, and nothing that one sets off, comes to this.
     Unreached { word: String, what: String },
     /// No query writes the table.
@@ -68,6 +70,7 @@ impl Uses {
             Need::Unnamed { kind: Kind::Column, name } => self.column_unnamed(name),
             Need::Unnamed { kind, name } => self.unnamed(*kind, name, after),
             Need::Untouched { column } => self.untouched(column, after),
+            Need::UnnamedInBodies { column } => self.unnamed_in_bodies(column, "no function gives it"),
             Need::Unreached { word, what } => match (self.reached_by(word), self.dynamic()) {
                 (Some(by), _) => Open(format!("{by} comes to {what}")),
                 (None, Some(by)) => Open(puts_together(by)),
@@ -106,8 +109,13 @@ impl Uses {
         if let Some(query) = by_fate(Fate::Plans).filter(captured).find(names_both) {
             return Open(format!("{} still plans, but the name may mean another column in it now", query.id));
         }
+        self.unnamed_in_bodies(column, "no query names it")
+    }
+
+    fn unnamed_in_bodies(&self, column: &Name, otherwise: &str) -> Answer {
+        let part = column.part.as_deref().unwrap_or_default();
         if self.reached_by(&column.object).is_some()
-            && let Some(by) = self.indirectly(&part)
+            && let Some(by) = self.indirectly(part)
         {
             return Open(format!("{by} may name it"));
         }
@@ -116,7 +124,7 @@ impl Uses {
         if let Some(body) = self.bodies().find(|body| body.takes_whole_rows_of(&table.object, is_written)) {
             return Open(format!("{} takes whole rows of {table}", body.by));
         }
-        self.unless_dynamic("no query names it")
+        self.unless_dynamic(otherwise)
     }
 
     /// It holds, for the reason given, unless something puts SQL together while it runs.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::bare;
 use super::keys::ForeignKey;
 use crate::schema::{Catalog, Fact, Kind, Object};
-use crate::sql::{QueryFacts, takes_all_columns, words_of};
+use crate::sql::{QueryFacts, takes_all_columns, takes_trigger_row, words_of};
 
 /// Words of a body that changes rows.
 const WRITING: [&str; 7] = ["insert", "update", "delete", "merge", "truncate", "copy", "execute"];
@@ -35,6 +35,8 @@ pub(in crate::verdict) struct Body {
     pub types: BTreeSet<String>,
     /// It takes all columns of something.
     pub has_star: bool,
+    /// It takes NEW or OLD as a whole.
+    pub takes_row: bool,
 }
 
 impl Body {
@@ -130,11 +132,13 @@ impl Walk<'_> {
                 let writes = WRITING.iter().any(|word| body.contains(*word));
                 let has_star = takes_all_columns(fact(Fact::Body));
                 let types = words_of(fact(Fact::Type));
+                let takes_row = takes_trigger_row(fact(Fact::Body));
                 self.reach.bodies.push(Body {
                     by: by.clone(),
                     words: body.clone(),
                     types: types.clone(),
                     has_star,
+                    takes_row,
                 });
                 self.add(body, &by, writes);
                 self.add(types, &by, false);
@@ -156,7 +160,13 @@ impl Walk<'_> {
                 if object.name.schema.is_empty() {
                     let has_star = takes_all_columns(fact(Fact::Definition));
                     let types = BTreeSet::new();
-                    self.reach.bodies.push(Body { by: by.clone(), words: words.clone(), types, has_star });
+                    self.reach.bodies.push(Body {
+                        by: by.clone(),
+                        words: words.clone(),
+                        types,
+                        has_star,
+                        takes_row: false,
+                    });
                     self.add(words, &by, true);
                 } else {
                     self.add_callable(words, &by);

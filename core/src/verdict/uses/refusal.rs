@@ -61,6 +61,10 @@ pub(super) fn is_generated(catalog: &Catalog, table: &Name, column: &str) -> boo
 /// May something refuse a value that this column fills itself with?
 pub(super) fn is_constrained(catalog: &Catalog, column: &Name) -> bool {
     let part = column.part.as_deref().unwrap_or_default();
+    // What is behind a view is not looked for.
+    if !catalog.has_table(&column.parent()) {
+        return true;
+    }
     let table = Table::of(catalog, &column.parent());
     let Some(object) = table.column(part) else { return true };
     let fits = object.fact(Fact::Default).is_none_or(|default| {
@@ -93,7 +97,11 @@ pub(super) fn is_constrained(catalog: &Catalog, column: &Name) -> bool {
 pub(super) fn is_replaced_by_less(after: &Catalog, name: &Name, is_copy: bool) -> bool {
     let others = after.objects().filter(|object| !object.kind.is_part() && object.name == *name);
     others.into_iter().any(|object| {
-        let is_plain = object.kind == Kind::View && !has_check_option(object) && !has_triggers(after, name);
+        let fills = || {
+            Table::of(after, name).objects().any(|part| part.kind == Kind::Column && part.has(Fact::Default))
+        };
+        let is_plain =
+            object.kind == Kind::View && !has_check_option(object) && !has_triggers(after, name) && !fills();
         !is_plain || is_copy
     })
 }
