@@ -255,19 +255,31 @@ impl<'a> Subject<'a> {
     /// are written through what was there.
     fn added_where_written(&self, kind: Kind) -> impl Iterator<Item = &'a Object> {
         let subject = *self;
-        let renamed: Vec<&Name> = self
+        let renamed: Vec<(&Name, &Name)> = self
             .touched(&Kind::RELATIONS)
-            .filter(|change| change.takes_a_name_away().is_some())
-            .map(|change| &change.name)
+            .filter_map(|change| Some((change.was()?, change.now()?)))
+            .map(|(was, now)| (&was.name, &now.name))
+            .filter(|(was, now)| was != now)
             .collect();
-        // What belongs to a new table is no change of its own.
-        let of_new = self.after.objects().filter(move |object| {
-            let table = object.name.parent();
-            object.kind == kind && subject.before.relation(&table).is_none() && !renamed.contains(&&table)
-        });
+        // What belongs to a new table is no change of its own, and what belongs to a renamed one was there.
+        let of_new = self
+            .after
+            .objects()
+            .filter(move |object| object.kind == kind && subject.before.relation(&object.name).is_none());
         let added = self.changes.iter().filter(move |change| change.kind == kind && change.is_added());
-        let added = added.filter_map(|change| change.now());
-        added.chain(of_new).map(|object| &**object).filter(move |part| subject.is_written(part))
+        let added = added
+            .filter_map(|change| change.now())
+            .filter(move |part| subject.before.relation(&part.name).is_some());
+        let was_there = move |part: &Object| {
+            renamed.iter().any(|(was, now)| {
+                let older = Name { part: part.name.part.clone(), ..(*was).clone() };
+                **now == part.name.parent() && subject.before.get(kind, &older).is_some()
+            })
+        };
+        added
+            .chain(of_new)
+            .map(|object| &**object)
+            .filter(move |part| !was_there(part) && subject.is_written(part))
     }
 
     /// Is this a part of a table that the older release may write? Of one that was there, or of a new one that is

@@ -11,6 +11,8 @@ UPDATE a SET s = $1, n = DEFAULT
 -- pair: default gone update
 -- alone
 CREATE TABLE a (id int PRIMARY KEY, k int NOT NULL DEFAULT 1, s text, active boolean DEFAULT false);
+-- rows
+INSERT INTO a VALUES (1,1,'one',false),(2,1,'two',false);
 -- step
 ALTER TABLE a ALTER k DROP DEFAULT;
 -- query
@@ -117,3 +119,49 @@ CREATE DOMAIN pos AS int DEFAULT 0 CHECK (VALUE > 0);
 ALTER TABLE a ADD COLUMN c pos;
 -- query: 1
 INSERT INTO a (id) VALUES ($1)
+
+-- pair: insert then fk default
+-- alone
+CREATE TABLE t (id int PRIMARY KEY);
+INSERT INTO t VALUES (1);
+CREATE TABLE a (id int);
+-- step
+ALTER TABLE a ADD COLUMN t int DEFAULT 7 REFERENCES t;
+-- query: 1
+INSERT INTO a (id) VALUES ($1)
+
+-- pair: default function changed
+CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';
+ALTER TABLE a ALTER k SET DEFAULT f();
+-- step
+CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
+-- query
+INSERT INTO a (id) VALUES (9)
+
+-- pair: view with default
+-- step
+ALTER TABLE a RENAME TO aa;
+CREATE VIEW a AS SELECT * FROM aa;
+ALTER TABLE aa ADD CHECK (active);
+ALTER VIEW a ALTER active SET DEFAULT false;
+-- query
+INSERT INTO a (id) VALUES (9)
+
+-- pair: view default alone
+-- alone
+CREATE TABLE a (id int PRIMARY KEY, k int, s text, active boolean DEFAULT true CHECK (active));
+-- step
+ALTER TABLE a RENAME TO aa;
+CREATE VIEW a AS SELECT * FROM aa;
+ALTER VIEW a ALTER active SET DEFAULT false;
+-- query
+INSERT INTO a (id) VALUES (9)
+
+-- pair: existing view default
+-- alone
+CREATE TABLE a (id int PRIMARY KEY, k int, s text, active boolean DEFAULT true CHECK (active));
+CREATE VIEW v AS SELECT * FROM a;
+-- step
+ALTER VIEW v ALTER active SET DEFAULT false;
+-- query
+INSERT INTO v (id) VALUES (9)

@@ -122,3 +122,18 @@ INSERT INTO b VALUES (1);
 ALTER TABLE b ALTER a_id SET NOT NULL;
 -- query: 1
 DELETE FROM a WHERE id=$1
+
+-- pair: fk to partition
+-- alone
+CREATE TABLE m (id int, r int) PARTITION BY LIST (r);
+CREATE TABLE m_1 PARTITION OF m FOR VALUES IN (1);
+CREATE TABLE m_2 PARTITION OF m FOR VALUES IN (2);
+ALTER TABLE m_1 ADD PRIMARY KEY (id);
+-- rows
+INSERT INTO m VALUES (1,1);
+-- step
+CREATE TABLE d (m int REFERENCES m_1);
+-- newer
+INSERT INTO d VALUES (1);
+-- query: 1
+DELETE FROM m WHERE id = $1

@@ -144,3 +144,28 @@ ALTER TABLE a DISABLE TRIGGER no;
 ALTER TABLE a ENABLE TRIGGER no;
 -- query
 UPDATE a SET k = 1
+
+-- pair: trigger gone that filled
+-- alone
+CREATE TABLE a (id int, c text NOT NULL);
+CREATE FUNCTION tg() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.c := 'x'; RETURN NEW; END $$;
+CREATE TRIGGER tg BEFORE INSERT ON a FOR EACH ROW EXECUTE FUNCTION tg();
+-- step
+DROP TRIGGER tg ON a;
+-- query: 1
+INSERT INTO a (id) VALUES ($1)
+
+-- pair: statement trigger truncate
+-- step
+CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
+CREATE TRIGGER no BEFORE TRUNCATE ON a EXECUTE FUNCTION no();
+-- query
+TRUNCATE a
+
+-- pair: trigger new is distinct old
+CREATE FUNCTION tg() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW IS DISTINCT FROM OLD THEN RETURN NEW; END IF; RETURN NULL; END $$;
+CREATE TRIGGER tg BEFORE UPDATE ON a FOR EACH ROW EXECUTE FUNCTION tg();
+-- step
+ALTER TABLE a ADD COLUMN z json;
+-- query: 'one'
+UPDATE a SET s = $1

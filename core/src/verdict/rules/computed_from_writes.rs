@@ -23,7 +23,7 @@ fn find(subject: &Subject) -> Vec<Finding> {
             let text = format!("index {} is computed from what is written: {asks}", index.name);
             Finding::unknown(text).needing(restricts(subject.after, index))
         });
-    let columns = subject.added(&[Kind::Column]).filter(|column| subject.is_written(column));
+    let columns = subject.added_where_written(Kind::Column);
     let generated = subject.added_where_written(Kind::Column).filter(|column| may_fail(column.fact(Fact::Generated).unwrap_or_default())).map(|column| {
         let table = column.name.parent();
         let looks_at = named_in(subject.after, &table, column.fact(Fact::Generated).unwrap_or_default());

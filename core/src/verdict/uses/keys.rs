@@ -191,3 +191,6 @@ fn action(actions: &str, event: &str) -> Action {
         Action::Refuses
     }
 }
+
+#[cfg(test)]
+mod tests;
