@@ -90,7 +90,7 @@ CREATE FUNCTION r() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
 -- step
 ALTER TABLE a ADD COLUMN c int;
 ALTER TABLE a ALTER c SET DEFAULT r();
--- query: 1
+-- query: 9
 INSERT INTO a (id) VALUES ($1)
 
 -- pair: new column domain not null
@@ -142,7 +142,7 @@ INSERT INTO a (id) VALUES (9)
 -- step
 ALTER TABLE a RENAME TO aa;
 CREATE VIEW a AS SELECT * FROM aa;
-ALTER TABLE aa ADD CHECK (active);
+ALTER TABLE aa ADD CHECK (active) NOT VALID;
 ALTER VIEW a ALTER active SET DEFAULT false;
 -- query
 INSERT INTO a (id) VALUES (9)

@@ -279,7 +279,7 @@ DROP TRIGGER tg ON v;
 -- query
 UPDATE v SET k = 1
 
--- pair: insert into ignored case
+-- pair: names in quotes
 -- alone
 CREATE TABLE "Users" (id int, "K" int);
 -- step
@@ -287,7 +287,7 @@ ALTER TABLE "Users" ADD CHECK ("K" < 5);
 -- query: 9
 INSERT INTO "Users" (id, "K") VALUES (1, $1)
 
--- pair: reserved schema qualified
+-- pair: names with their schema
 -- alone
 CREATE SCHEMA app;
 CREATE TABLE app.t (id int PRIMARY KEY, k int);
@@ -312,9 +312,10 @@ INSERT INTO d VALUES (1);
 -- query
 UPDATE "T a" SET "I d" = 5
 
--- pair: temp table shadow
+-- pair: new unique column with a default
 -- step
-ALTER TABLE a ADD COLUMN z int UNIQUE DEFAULT 1;
+ALTER TABLE a ADD COLUMN z int UNIQUE;
+ALTER TABLE a ALTER z SET DEFAULT 1;
 -- query
 INSERT INTO a (id) VALUES (9),(10)
 
