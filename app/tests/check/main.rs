@@ -14,6 +14,7 @@ mod command;
 mod hostile;
 mod life;
 mod live;
+mod pairs;
 mod property;
 mod queries;
 mod reading;

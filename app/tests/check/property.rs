@@ -3,12 +3,14 @@
 //!
 //! What a query must not do is fail after the migration although it went well before it, with the same values and
 //! with rows of the newer release in its new tables. Seeds make every case; a failing one names its own.
-//! `UNSHIP_PROVE_CASES` says how many; 500 unless given.
+//! `UNSHIP_PROVE_CASES` says how many; 500 unless given. In longer runs most cases in which nothing fails are not
+//! judged, since no verdict on them can be wrong.
 
 use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use unship_core::queries::{Sort, sort_of};
 use unship_core::verdict::Verdict;
 
 use crate::chance::Chance;
@@ -17,15 +19,15 @@ use crate::world::has_postgres;
 
 const CASES: u64 = 500;
 
-/// One generated pair of releases.
-struct Case {
-    base: String,
-    rows: String,
-    step: String,
+/// One pair of releases.
+pub struct Case {
+    pub base: String,
+    pub rows: String,
+    pub step: String,
     /// What the newer release writes.
-    new_rows: String,
+    pub new_rows: String,
     /// Each with values for its parameters.
-    queries: Vec<(String, Vec<&'static str>)>,
+    pub queries: Vec<(String, Vec<&'static str>)>,
 }
 
 fn base(chance: &mut Chance) -> (String, String) {
@@ -190,7 +192,7 @@ fn case(seed: u64) -> Case {
 
 /// The query that fails after the migration and not before it, with PostgreSQL's words; none if the migration does
 /// not run on these rows.
-async fn broken(conn: &mut sqlx::PgConnection, case: &Case) -> Result<Option<String>, sqlx::Error> {
+pub async fn broken(conn: &mut sqlx::PgConnection, case: &Case) -> Result<Option<String>, sqlx::Error> {
     run(conn, "BEGIN").await?;
     let outcome = inside(conn, case).await;
     run(conn, "ROLLBACK").await?;
@@ -228,7 +230,12 @@ async fn tried(
     run(conn, "SAVEPOINT query").await?;
     let list = values.iter().map(|value| format!("'{value}'")).collect::<Vec<_>>().join(", ");
     let list = if list.is_empty() { list } else { format!("({list})") };
-    let sql = format!("DEALLOCATE ALL; PREPARE q AS {text}; EXECUTE q{list}; SET CONSTRAINTS ALL IMMEDIATE");
+    let verb = text.split_whitespace().next().unwrap_or_default().to_uppercase();
+    let executed = match sort_of(&verb) {
+        Sort::Plannable => format!("DEALLOCATE ALL; PREPARE q AS {text}; EXECUTE q{list}"),
+        Sort::NoSchema | Sort::Copy | Sort::Table | Sort::NotPlannable => text.clone(),
+    };
+    let sql = format!("{executed}; SET CONSTRAINTS ALL IMMEDIATE");
     let said = run(conn, &sql).await.err().map(|error| error.to_string());
     run(conn, "ROLLBACK TO SAVEPOINT query").await?;
     Ok(said)
@@ -247,13 +254,14 @@ fn no_old_query_fails_where_the_verdict_is_compatible() {
     let found = Mutex::new(Found::default());
     std::thread::scope(|scope| {
         for _ in 0..LANES {
-            scope.spawn(|| lane(&bench, &next, first + cases, &found));
+            scope.spawn(|| lane(&bench, &next, first + cases, cases > CASES, &found));
         }
     });
-    let Found { counts, wrong, really } = found.into_inner().expect("no lane broke down");
+    let Found { counts, wrong, really, passed_over } = found.into_inner().expect("no lane broke down");
     let [compatible, unknown, breaks] = counts;
     println!(
-        "{cases} cases: {compatible} compatible, {unknown} unknown, {breaks} breaks ({really} failed when executed)"
+        "{cases} cases: {compatible} compatible, {unknown} unknown, {breaks} breaks ({really} failed when executed), \
+         {passed_over} not judged because nothing fails"
     );
     assert!(
         wrong.is_empty(),
@@ -262,11 +270,15 @@ fn no_old_query_fails_where_the_verdict_is_compatible() {
         wrong.join("\n\n")
     );
     // A judge that calls nothing compatible would pass, and so would one that is never put to the test.
-    assert!(cases < 100 || compatible * 10 > cases && breaks * 20 > cases, "the cases show nothing");
+    let judged = cases - passed_over;
+    assert!(cases < 100 || compatible * 20 > judged && breaks * 20 > judged, "the cases show nothing");
 }
 
 /// Cases that are judged at once.
 const LANES: usize = 4;
+
+/// Of the cases in which nothing fails, one in so many is judged in runs that are longer than the ordinary one.
+const JUDGED_ONE_IN: u64 = 8;
 
 #[derive(Default)]
 struct Found {
@@ -274,10 +286,11 @@ struct Found {
     wrong: Vec<String>,
     /// Judged to break, and seen to.
     really: u64,
+    passed_over: u64,
 }
 
 /// Judges one case after the other until there are no more.
-fn lane(bench: &Bench, next: &AtomicU64, end: u64, found: &Mutex<Found>) {
+fn lane(bench: &Bench, next: &AtomicU64, end: u64, is_long: bool, found: &Mutex<Found>) {
     let mut conn = bench.connection();
     loop {
         let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -286,8 +299,12 @@ fn lane(bench: &Bench, next: &AtomicU64, end: u64, found: &Mutex<Found>) {
         }
         let case = case(seed);
         let texts: Vec<&str> = case.queries.iter().map(|(text, _)| text.as_str()).collect();
-        let span = bench.verdict(&case.base, &case.step, &texts, None);
         let failed = bench.block_on(broken(&mut conn, &case)).expect("the oracle answers");
+        if is_long && failed.is_none() && seed % JUDGED_ONE_IN != 0 {
+            found.lock().expect("no lane broke down").passed_over += 1;
+            continue;
+        }
+        let span = bench.verdict(&case.base, &case.step, &texts, None);
         let mut found = found.lock().expect("no lane broke down");
         match (span.verdict, failed) {
             (Verdict::Compatible, Some(failed)) => found.wrong.push(format!(

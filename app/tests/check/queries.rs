@@ -214,6 +214,31 @@ const CASES: &[(&str, &[&str], Verdict, &str)] = &[
         Verdict::Compatible,
         "",
     ),
+    (
+        "CREATE TABLE a (u bigint REFERENCES users ON DELETE CASCADE)",
+        &["UPDATE users SET id = id + 1000"],
+        Verdict::Unknown,
+        "referenced-by-new-table",
+    ),
+    (
+        "CREATE TABLE a (u bigint REFERENCES users ON DELETE CASCADE)",
+        &["UPDATE users SET name = $1"],
+        Verdict::Compatible,
+        "referenced-by-new-table",
+    ),
+    // A default is taken by an UPDATE too.
+    (
+        "ALTER TABLE users ALTER email SET DEFAULT 'x'",
+        &["UPDATE users SET name = $1, email = DEFAULT"],
+        Verdict::Unknown,
+        "default-changed",
+    ),
+    (
+        "ALTER TABLE users ALTER email SET DEFAULT 'x'",
+        &["UPDATE users SET name = $1"],
+        Verdict::Compatible,
+        "default-changed",
+    ),
     // What does not plan even on the older schema proves nothing.
     (
         "ALTER TABLE users DROP COLUMN age",

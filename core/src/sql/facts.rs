@@ -62,6 +62,15 @@ pub struct Dml {
     pub line: u32,
 }
 
+/// Rows that are put into a table by an INSERT or a COPY.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inserted {
+    /// Folded to lower case.
+    pub table: ObjectName,
+    /// In lower case; none if all of them get a value.
+    pub columns: Option<Vec<String>>,
+}
+
 /// SQL that is put together while the script runs, or code in a language that is not read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opaque {
@@ -174,6 +183,12 @@ pub struct StatementFacts {
     pub concurrently: bool,
     /// Says with which number a sequence goes on: `RESTART`, `setval()`.
     pub sets_sequence: bool,
+    /// Gives an object to another owner.
+    pub changes_owner: bool,
+    /// The materialized view that it makes or refreshes, and whether it holds rows then.
+    pub fills_view: Option<(ObjectName, bool)>,
+    /// Where rows are put in, with the columns that are named.
+    pub inserted: Vec<Inserted>,
     pub cannot_run_in_transaction: Option<NoTransaction>,
     /// Rows of data follow the statement.
     pub copy_stdin_data: bool,

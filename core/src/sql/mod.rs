@@ -19,12 +19,14 @@ mod using;
 
 pub use dropped::{DroppedTables, dropped_tables, replace_dropped};
 pub use facts::{
-    Control, Dml, DmlKind, Escape, EscapeKind, Facts, MetaFact, NoTransaction, ObjectAction, ObjectChange,
-    Opaque, Place, Reading, SessionChange, StatementFacts, facts,
+    Control, Dml, DmlKind, Escape, EscapeKind, Facts, Inserted, MetaFact, NoTransaction, ObjectAction,
+    ObjectChange, Opaque, Place, Reading, SessionChange, StatementFacts, facts,
 };
 pub use guard::{NESTING_MAX, PARSE_BYTES_MAX, RUN_TOKENS_MAX, Refusal};
 pub(crate) use lex::{Lexeme, LexemeKind, lexemes};
 pub use name::ObjectName;
-pub use query::{QueryFacts, QueryWrite, WriteKind, query_facts, words_of};
+pub use query::{
+    QueryFacts, QueryWrite, WriteKind, query_facts, takes_all_columns, takes_trigger_row, words_of,
+};
 pub use split::{Meta, MetaEffect, Open, Piece, Split, Statement, batches, is_blank, line_comments, split};
 pub use using::computes_values;

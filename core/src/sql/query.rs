@@ -35,7 +35,8 @@ pub struct QueryWrite {
 pub struct QueryFacts {
     /// The first word, in capitals; that after the brackets and common table expressions is not looked for.
     pub verb: String,
-    /// Every word and quoted name, in lower case.
+    /// Every word and quoted name, in lower case; what stands in a text that reads like a name, as in
+    /// `nextval('t_id_seq')`, and all that is in the block of a DO.
     pub words: BTreeSet<String>,
     /// Those that do not stand behind a dot.
     pub bare: BTreeSet<String>,
@@ -46,6 +47,10 @@ pub struct QueryFacts {
     pub copies: Option<(ObjectName, Option<Vec<String>>)>,
     /// The highest `$n`.
     pub parameters: usize,
+    /// What stands before a bracket: functions, among others.
+    pub calls: BTreeSet<String>,
+    /// An INSERT takes all columns of something, whatever they are: `INSERT INTO t SELECT *`.
+    pub inserts_star: bool,
 }
 
 impl QueryFacts {
@@ -78,11 +83,34 @@ fn add_words(text: &str, words: &mut BTreeSet<String>, deep: usize) {
     }
 }
 
-/// Reads one statement. Never fails.
-pub fn query_facts(text: &str) -> QueryFacts {
+/// Does a body take all columns of something?
+pub fn takes_all_columns(text: &str) -> bool {
     let all: Vec<Token> = tokens(text, 0).filter(|token| token.counts()).collect();
     let reader = Reader { text, all: &all };
-    let mut facts = QueryFacts::default();
+    (0..all.len()).any(|at| reader.is_star(at))
+}
+
+/// Does the body of a trigger take NEW or OLD as a whole, other than to give it back?
+pub fn takes_trigger_row(text: &str) -> bool {
+    let all: Vec<Token> = tokens(text, 0).filter(|token| token.counts()).collect();
+    let reader = Reader { text, all: &all };
+    (0..all.len()).any(|at| {
+        (reader.is(at, "new") || reader.is(at, "old"))
+            && reader.kind(at + 1) != Some(Kind::Dot)
+            && !reader.before(at, &["return"])
+    })
+}
+
+/// Reads one statement. Never fails.
+pub fn query_facts(text: &str) -> QueryFacts {
+    facts_of(text, true)
+}
+
+/// `may_be_do` is false inside the block of a DO, which holds no other.
+fn facts_of(text: &str, may_be_do: bool) -> QueryFacts {
+    let all: Vec<Token> = tokens(text, 0).filter(|token| token.counts()).collect();
+    let reader = Reader { text, all: &all };
+    let mut facts = QueryFacts { inserts_star: reader.inserts_star(), ..QueryFacts::default() };
     for (at, token) in all.iter().enumerate() {
         match token.kind {
             Kind::Word | Kind::QuotedWord => {
@@ -94,7 +122,21 @@ pub fn query_facts(text: &str) -> QueryFacts {
                 if at == 0 || all[at - 1].kind != Kind::Dot {
                     facts.bare.insert(word.clone());
                 }
+                if reader.kind(at + 1) == Some(Kind::OpenParen) {
+                    facts.calls.insert(word.clone());
+                }
                 facts.words.insert(word);
+            }
+            Kind::Text | Kind::DollarText => {
+                let inside = super::guard::inside_quotes(&text[token.start..token.end]);
+                if facts.verb == "DO" && may_be_do {
+                    let block = facts_of(inside, false);
+                    facts.words.extend(words_of(inside));
+                    facts.writes.extend(block.writes);
+                } else if let Some(name) = ObjectName::parse(inside) {
+                    facts.words.extend(name.schema.map(|schema| schema.to_lowercase()));
+                    facts.words.insert(name.name.to_lowercase());
+                }
             }
             Kind::Param => {
                 let number = text[token.start + 1..token.end].parse().unwrap_or(0);
@@ -134,14 +176,46 @@ impl Reader<'_> {
             .unwrap_or_default()
     }
 
+    /// A `*` that multiplies nothing and counts nothing.
+    fn is_star(&self, at: usize) -> bool {
+        self.all.get(at).is_some_and(|token| &self.text[token.start..token.end] == "*")
+            && at > 0
+            && (matches!(self.kind(at - 1), Some(Kind::Dot | Kind::Comma))
+                || self.before(at, &["select", "distinct", "all", "returning"]))
+    }
+
+    /// Is there such a star between INSERT INTO and its RETURNING, or the bracket that the INSERT is in?
+    fn inserts_star(&self) -> bool {
+        let mut depth = 0_usize;
+        // How deep in brackets the INSERT stands that is being read.
+        let mut insert: Option<usize> = None;
+        for at in 0..self.all.len() {
+            match self.kind(at) {
+                Some(Kind::OpenParen) => depth += 1,
+                Some(Kind::CloseParen) => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            if self.is(at, "into") && self.before(at, &["insert"]) {
+                insert = Some(depth);
+            } else if insert.is_some_and(|from| depth < from || depth == from && self.is(at, "returning")) {
+                insert = None;
+            } else if insert.is_some() && self.is_star(at) {
+                return true;
+            }
+        }
+        false
+    }
+
     fn before(&self, at: usize, words: &[&str]) -> bool {
         at > 0 && words.iter().any(|word| self.is(at - 1, word))
     }
 
     /// A dotted name at `at` after ONLY, and where what follows it stands.
     fn table(&self, mut at: usize) -> Option<(ObjectName, usize)> {
+        // Since SQL:1999 brackets may stand behind ONLY.
+        let bracketed = self.is(at, "only") && self.kind(at + 1) == Some(Kind::OpenParen);
         if self.is(at, "only") {
-            at += 1;
+            at += 1 + usize::from(bracketed);
         }
         if !self.is_name(at) {
             return None;
@@ -152,6 +226,7 @@ impl Reader<'_> {
             name = ObjectName { schema: Some(name.name), name: self.name(at + 1) };
             at += 2;
         }
+        at += usize::from(bracketed && self.kind(at) == Some(Kind::CloseParen));
         Some((name, at))
     }
 

@@ -30,6 +30,8 @@ fn every_way_to_write_a_table_is_seen() {
             "update only s.t x set a = (select b, c from u), d = f(1, 2) from v where e = 1",
             vec![(Update, "s.t", some(&["a", "d"]))],
         ),
+        ("update only (s.t) set a = 1", vec![(Update, "s.t", some(&["a"]))]),
+        ("delete from only (t) where a", vec![(Delete, "t", None)]),
         ("select * from t for update", vec![]),
         ("select * from t for no key update of t", vec![]),
         (
@@ -78,4 +80,40 @@ fn no_text_makes_it_fail() {
     ] {
         let _ = query_facts(text);
     }
+}
+
+#[test]
+fn a_star_counts_where_an_insert_takes_it() {
+    for text in [
+        "INSERT INTO t SELECT * FROM u",
+        "insert into t (a, b) select u.* from u returning *",
+        "WITH g AS (DELETE FROM u RETURNING *) INSERT INTO t SELECT * FROM g",
+        "INSERT INTO t SELECT (x).* FROM (SELECT f() AS x) q",
+    ] {
+        assert!(query_facts(text).inserts_star, "{text}");
+    }
+    for text in [
+        "INSERT INTO t (a) VALUES ($1) RETURNING *",
+        "WITH n AS (INSERT INTO t (a) SELECT a FROM u RETURNING *) SELECT * FROM n",
+        "INSERT INTO t (a) SELECT count(*) FROM u",
+        "INSERT INTO t (a) SELECT b * 2 FROM u",
+        "SELECT * FROM t",
+    ] {
+        assert!(!query_facts(text).inserts_star, "{text}");
+    }
+    assert!(takes_trigger_row("BEGIN IF NEW IS DISTINCT FROM OLD THEN RETURN NEW; END IF; END"));
+    assert!(!takes_trigger_row("BEGIN NEW.at := now(); RETURN NEW; END"));
+    assert!(takes_all_columns("BEGIN INSERT INTO h VALUES (NEW.*); END"));
+    assert!(!takes_all_columns("SELECT count(*), a * b FROM t"));
+}
+
+#[test]
+fn names_in_texts_and_what_a_block_does_are_read() {
+    let facts = query_facts("SELECT nextval('app.Order_seq'), 'two words'");
+    assert!(facts.mentions("order_seq") && facts.mentions("app") && !facts.mentions("two"));
+    assert!(facts.calls.contains("nextval") && !facts.calls.contains("select"));
+    let facts = query_facts("DO $$ BEGIN UPDATE t SET k = 1; END $$");
+    assert!(facts.mentions("t"));
+    assert_eq!(facts.writes.len(), 1);
+    assert_eq!(facts.writes[0].columns, some(&["k"]));
 }

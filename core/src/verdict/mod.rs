@@ -6,8 +6,10 @@
 mod down;
 mod drift;
 mod execution;
+mod expression;
 mod judge;
 mod judge_span;
+mod limits;
 mod report;
 mod rules;
 mod span;

@@ -4,7 +4,8 @@
 //! after, the text of the migration and, where they are known, the older release's queries: what no query comes to
 //! does no harm.
 
-use super::uses::{Answer, Fills, Need, Uses};
+use super::limits::printed;
+use super::uses::{Answer, Need, Uses};
 use super::{Effect, Reason, RunFailure};
 use crate::schema::{Catalog, Change, Fact, Kind, Name, Object};
 use crate::sql::{Dml, Facts};
@@ -25,18 +26,23 @@ rules! {
     composite_changed,
     computed_from_writes,
     constraint_added,
+    constraint_gone,
     default_changed,
     default_gone,
     domain_changed,
     enum_values,
     extension_gone,
     function_gone,
+    function_overloaded,
     grants_changed,
     insert_without_columns,
     natural_join,
+    no_replica_identity,
     not_null_dropped,
     not_null_set,
+    object_changed,
     opaque_sql,
+    owner_changed,
     partition_changed,
     query_columns_changed,
     query_fails,
@@ -44,6 +50,7 @@ rules! {
     query_unusable,
     referenced_by_new_table,
     required_column,
+    role_changed,
     row_security_changed,
     rows_changed,
     rows_inserted,
@@ -51,12 +58,14 @@ rules! {
     sequence_changed,
     sequence_gone,
     sequence_set,
+    star_in_write,
     table_gone,
     trigger_changed,
     type_gone,
     unique_gone,
     unique_index_added,
     view_gone,
+    view_left_empty,
 }
 
 /// Id for the reviewed line in a migration.
@@ -142,7 +151,16 @@ struct Finding {
 
 /// Does this rule look at what a script says, rather than at what catalogs show?
 pub(super) fn reads_the_script(id: &str) -> bool {
-    [opaque_sql::RULE.id, rows_changed::RULE.id, rows_inserted::RULE.id, sequence_set::RULE.id].contains(&id)
+    [
+        opaque_sql::RULE.id,
+        owner_changed::RULE.id,
+        role_changed::RULE.id,
+        rows_changed::RULE.id,
+        rows_inserted::RULE.id,
+        sequence_set::RULE.id,
+        view_left_empty::RULE.id,
+    ]
+    .contains(&id)
 }
 
 /// Does this rule say how a query fared, rather than what a change does?
@@ -233,6 +251,75 @@ impl<'a> Subject<'a> {
             .filter_map(|change| change.now().map(|now| &**now))
     }
 
+    /// Parts that are new on tables which the older release may write: of those that were there, and of new ones that
+    /// are written through what was there.
+    fn added_where_written(&self, kind: Kind) -> impl Iterator<Item = &'a Object> {
+        let subject = *self;
+        let renamed: Vec<(&Name, &Name)> = self
+            .touched(&Kind::RELATIONS)
+            .filter_map(|change| Some((change.was()?, change.now()?)))
+            .map(|(was, now)| (&was.name, &now.name))
+            .filter(|(was, now)| was != now)
+            .collect();
+        // What belongs to a new table is no change of its own, and what belongs to a renamed one was there.
+        let of_new = self
+            .after
+            .objects()
+            .filter(move |object| object.kind == kind && subject.before.relation(&object.name).is_none());
+        let added = self.changes.iter().filter(move |change| change.kind == kind && change.is_added());
+        let added = added
+            .filter_map(|change| change.now())
+            .filter(move |part| subject.before.relation(&part.name).is_some());
+        let was_there = move |part: &Object| {
+            renamed.iter().any(|(was, now)| {
+                let older = Name { part: part.name.part.clone(), ..(*was).clone() };
+                **now == part.name.parent() && subject.before.get(kind, &older).is_some()
+            })
+        };
+        added
+            .chain(of_new)
+            .map(|object| &**object)
+            .filter(move |part| !was_there(part) && subject.is_written(part))
+    }
+
+    /// Is this a part of a table that the older release may write? Of one that was there, or of a new one that is
+    /// written through what was there: as a partition or child, through a view, by a function. What a new partition
+    /// has from its parent is said of the parent.
+    fn is_written(&self, part: &Object) -> bool {
+        let table = part.name.parent();
+        if self.before.has_table(&table) {
+            return true;
+        }
+        let Some(now) = self.after.relation(&table) else { return false };
+        let parents = [Fact::PartitionBound, Fact::Inherits].into_iter().filter_map(|fact| now.fact(fact));
+        let parents: Vec<String> = parents.flat_map(crate::sql::words_of).collect();
+        let is_parent = |other: &Object| parents.contains(&other.name.object.to_lowercase());
+        let is_reached = match self.uses {
+            Some(uses) => uses.written_beyond_keys(&table),
+            None => {
+                self.before.objects().any(|other| Kind::RELATIONS.contains(&other.kind) && is_parent(other))
+            }
+        };
+        let is_alike = |other: &Object| match part.kind {
+            Kind::Column => {
+                let facts = [Fact::NotNull, Fact::Generated];
+                other.name.part == part.name.part
+                    && facts.iter().all(|fact| other.fact(*fact) == part.fact(*fact))
+            }
+            _ => printed(other) == printed(part),
+        };
+        let is_of_parent = |other: &Object| other.kind == part.kind && is_parent(other) && is_alike(other);
+        is_reached && !self.after.objects().any(|other| is_of_parent(other))
+    }
+
+    /// The constraints of a domain.
+    fn limits_of(&self, domain: &'a Object) -> impl Iterator<Item = &'a Object> {
+        let of_it = |object: &&std::sync::Arc<Object>| {
+            object.kind == Kind::DomainConstraint && object.name.parent() == domain.name
+        };
+        self.after.objects().filter(of_it).map(|object| &**object)
+    }
+
     fn removed(&self, kinds: &[Kind]) -> impl Iterator<Item = &'a Object> {
         self.touched(kinds)
             .filter(|change| change.is_removed())
@@ -247,16 +334,28 @@ impl<'a> Subject<'a> {
         })
     }
 
-    /// Everything through which a query may come to values of a type: the type's own name, and the tables that
-    /// have a column of it.
+    /// Everything through which a query may come to values of a type: the type's own name, those of types that are
+    /// made of it, and the tables that have a column of one of them.
     fn ways_to_type(&self, name: &Name) -> Vec<Need> {
-        let tables = self.before.objects().filter(|object| {
-            object.kind == Kind::Column
-                && object.fact(Fact::Type).is_some_and(|of_type| of_type.contains(name.object.as_str()))
-        });
-        let mut words: Vec<String> = tables.map(|column| column.name.object.clone()).collect();
-        words.push(name.object.clone());
-        words.dedup();
+        let mut words = vec![name.object.clone()];
+        let mut at = 0;
+        while let Some(word) = words.get(at).cloned() {
+            let made_of_it = self.before.objects().filter(|object| {
+                let of_type = match object.kind {
+                    Kind::Column | Kind::Domain => object.fact(Fact::Type),
+                    Kind::Composite | Kind::Range => object.fact(Fact::Definition),
+                    _ => None,
+                };
+                of_type.is_some_and(|of_type| of_type.contains(word.as_str()))
+            });
+            let new: Vec<String> = made_of_it.map(|object| object.name.object.clone()).collect();
+            for word in new {
+                if !words.contains(&word) {
+                    words.push(word);
+                }
+            }
+            at += 1;
+        }
         let what = format!("values of {name}");
         words.into_iter().map(|word| Need::Unreached { word, what: what.clone() }).collect()
     }
@@ -273,6 +372,11 @@ impl<'a> Subject<'a> {
         let mut words: Vec<String> = filled.map(|column| column.name.object.clone()).collect();
         words.extend(owner.map(str::to_owned));
         words.push(name.object.clone());
+        // `nextval($1)` may mean any.
+        let by_parameter = |uses: &Uses| {
+            uses.queries().any(|query| query.facts.parameters > 0 && query.facts.calls.contains("nextval"))
+        };
+        words.extend(self.uses.is_some_and(by_parameter).then(|| "nextval".to_owned()));
         words.sort();
         words.dedup();
         let what = format!("numbers of {name}");
@@ -311,67 +415,4 @@ fn gone(subject: &Subject, kinds: &[Kind]) -> Vec<Finding> {
             Some(Finding::breaks(text).needing(Need::Unnamed { kind: change.kind, name: was.clone() }))
         })
         .collect()
-}
-
-/// What a new constraint or unique index asks of the older release's writes.
-fn restricts(subject: &Subject, limit: &Object) -> Need {
-    let table = limit.name.parent();
-    // Rows that were never checked may fail whatever an UPDATE sets.
-    let is_checked = !limit.fact(Fact::Definition).unwrap_or_default().ends_with("NOT VALID");
-    let columns: Vec<String> = limit
-        .fact(Fact::Columns)
-        .filter(|columns| !columns.contains('(') && is_checked && !limit.has(Fact::Invalid))
-        .map(|columns| columns.split(", ").map(|column| column.trim_matches('"').to_owned()).collect())
-        .unwrap_or_default();
-    let is_left_null = |column: &String| {
-        let name = Name { part: Some(column.clone()), ..table.clone() };
-        subject.after.get(Kind::Column, &name).is_some_and(|column| {
-            ![Fact::NotNull, Fact::Default, Fact::Identity, Fact::Generated]
-                .iter()
-                .any(|fact| column.has(*fact))
-        })
-    };
-    let passes = !columns.is_empty() && columns.iter().all(is_left_null) && null_passes(limit);
-    Need::Unrestricted { table, columns, fills: if passes { Fills::Passes } else { Fills::Unknown } }
-}
-
-/// What a new foreign key asks of those who delete the rows that it points at.
-fn keys_kept(definition: &str) -> Need {
-    let rest = definition.split_once("REFERENCES ").map_or("", |(_, rest)| rest);
-    let table = rest.split_once('(').map_or(rest, |(table, _)| table).trim();
-    let table = crate::sql::ObjectName::parse(table).map_or_else(|| table.to_owned(), |name| name.name);
-    Need::KeysKept { table, definition: definition.to_owned() }
-}
-
-/// Words of a CHECK that can tell NULL from a value; without them, NULL passes.
-const SEES_NULL: [&str; 9] =
-    ["null", "coalesce", "num_nulls", "num_nonnulls", "case", "distinct", "is", "ifnull", "nullif"];
-
-/// Does a row pass that has NULL in all columns of this constraint or index?
-fn null_passes(limit: &Object) -> bool {
-    let definition = limit.fact(Fact::Definition).unwrap_or_default();
-    let words = crate::sql::words_of(definition);
-    match limit.fact(Fact::Sort) {
-        Some("c") => {
-            // Functions may make anything of NULL; those that PostgreSQL marks strict are not told apart here.
-            !has_call(definition) && !SEES_NULL.iter().any(|word| words.contains(*word))
-        }
-        Some("p") => false,
-        _ => !definition.contains("NULLS NOT DISTINCT"),
-    }
-}
-
-/// Is a name followed by a bracket?
-fn has_call(definition: &str) -> bool {
-    const KNOWN_STRICT: [&str; 9] =
-        ["length", "char_length", "lower", "upper", "abs", "btrim", "octet_length", "cardinality", "CHECK"];
-    definition.match_indices('(').any(|(at, _)| {
-        let before = &definition[..at];
-        let name_at =
-            before.rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).map_or(0, |place| place + 1);
-        let name = &before[name_at..];
-        !name.is_empty()
-            && !KNOWN_STRICT.contains(&name)
-            && !["ANY", "AND", "OR", "NOT", "IN", "varying", "numeric", "ALL"].contains(&name)
-    })
 }

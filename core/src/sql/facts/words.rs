@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use super::super::lex::{Kind, Token, tokens};
 use super::super::name::{ObjectName, part};
+use super::super::query::{QueryWrite, WriteKind, query_facts};
 use super::super::split::Statement;
 use super::objects;
 use super::{
-    Control, Dml, DmlKind, Escape, EscapeKind, NoTransaction, Place, Reading, SessionChange, StatementFacts,
+    Control, Dml, DmlKind, Escape, EscapeKind, Inserted, NoTransaction, Place, Reading, SessionChange,
+    StatementFacts,
 };
 
 /// How many words of a statement are kept for what stands at its front.
@@ -40,6 +42,9 @@ pub(super) fn read(text: &str, statement: &Statement) -> StatementFacts {
         concurrently: words.contains(&"concurrently"),
         sets_sequence: words.starts_with(&["alter"]) && words.contains(&"restart")
             || words.contains(&"setval"),
+        changes_owner: words.windows(2).any(|two| two == ["owner", "to"]) || words.starts_with(&["reassign"]),
+        fills_view: fills_view(text, &front),
+        inserted: inserted(text),
         cannot_run_in_transaction: no_transaction(&words),
         copy_stdin_data: statement.copy_data.is_some(),
         server_escape: Vec::new(),
@@ -52,6 +57,38 @@ pub(super) fn read(text: &str, statement: &Statement) -> StatementFacts {
     facts.server_escape.extend(statement_escape(&front, statement.line));
     called_escapes(text, statement.line, 0, &mut facts);
     facts
+}
+
+/// The materialized view that is made or refreshed, and whether it holds rows then.
+fn fills_view(text: &str, front: &[Front]) -> Option<(ObjectName, bool)> {
+    let at = front.windows(2).position(|two| two[0].word == "materialized" && two[1].word == "view")?;
+    if !matches!(front.first()?.word.as_str(), "create" | "refresh") {
+        return None;
+    }
+    let skipped = ["concurrently", "if", "not", "exists"];
+    let name: Vec<&Front> = front
+        .get(at + 2..)?
+        .iter()
+        .skip_while(|front| skipped.contains(&front.word.as_str()))
+        .scan(true, |want_part, front| {
+            let goes_on = *want_part == matches!(front.kind, Kind::Word | Kind::QuotedWord);
+            let is_dot = front.kind == Kind::Dot;
+            *want_part = is_dot;
+            (goes_on && (is_dot || front.kind != Kind::Dot)).then_some(front)
+        })
+        .collect();
+    let name: String = name.iter().map(|front| front.text).collect();
+    let end: Vec<String> = tokens(text, 0)
+        .filter(|token| token.counts() && token.kind == Kind::Word)
+        .map(|token| text[token.start..token.end].to_lowercase())
+        .collect();
+    Some((ObjectName::parse(&name)?, !end.ends_with(&["with".into(), "no".into(), "data".into()])))
+}
+
+fn inserted(text: &str) -> Vec<Inserted> {
+    let adds = |write: &QueryWrite| matches!(write.kind, WriteKind::Insert | WriteKind::CopyFrom);
+    let writes = query_facts(text).writes.into_iter().filter(adds);
+    writes.map(|write| Inserted { table: write.table, columns: write.columns }).collect()
 }
 
 fn front_of(text: &str) -> Vec<Front<'_>> {

@@ -1,7 +1,7 @@
 //! A function or trigger takes all columns of a table that has new ones.
 
 use super::{Finding, Rule, Subject};
-use crate::schema::Kind;
+use crate::schema::{Fact, Kind, Object};
 
 pub(super) const RULE: Rule = Rule {
     id: "body-sees-new-column",
@@ -16,10 +16,12 @@ fn find(subject: &Subject) -> Vec<Finding> {
     columns
         .filter_map(|column| {
             let part = column.name.part.as_deref().unwrap_or_default().to_lowercase();
-            let table = column.name.object.to_lowercase();
+            let table = column.name.parent();
+            let is_written = uses.writes(&table).next().is_some() || uses.written_indirectly(&table).is_some();
             let body = uses.bodies().find(|body| {
-                let knows_it = body.words.contains(&table) || uses.written_indirectly(&column.name.parent()).is_some();
-                body.words.contains(&part) || body.has_star && knows_it
+                body.words.contains(&part)
+                    || body.takes_whole_rows_of(&table.object, is_written)
+                    || body.takes_row && is_written && has_no_equality(column)
             })?;
             Some(Finding::unknown(format!(
                 "{} runs because of a query, and may come to the new column {}",
@@ -27,4 +29,10 @@ fn find(subject: &Subject) -> Vec<Finding> {
             )))
         })
         .collect()
+}
+
+/// Rows with a column of such a type cannot be compared.
+fn has_no_equality(column: &Object) -> bool {
+    let of_type = column.fact(Fact::Type).unwrap_or_default().trim_end_matches("[]");
+    matches!(of_type, "json" | "xml" | "point" | "line" | "lseg" | "box" | "path" | "polygon" | "circle")
 }

@@ -11,13 +11,21 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn find(subject: &Subject) -> Vec<Finding> {
-    subject
-        .altered(&[Kind::Column], Fact::Type)
-        .map(|(change, from, to)| {
-            let text = format!("{} was {from} and is {to}", change.name);
-            if takes_more_text(from, to) { Finding::assumes(format!("{text}, which takes more")) } else { Finding::breaks(text).needing(Need::Untouched { column: change.name.clone() }) }
-        })
-        .collect()
+    let types = subject.altered(&[Kind::Column], Fact::Type).map(|(change, from, to)| {
+        let text = format!("{} was {from} and is {to}", change.name);
+        if takes_more_text(from, to) {
+            Finding::assumes(format!("{text}, which takes more"))
+                .needing(Need::UnnamedInBodies { column: change.name.clone() })
+        } else {
+            Finding::breaks(text).needing(Need::Untouched { column: change.name.clone() })
+        }
+    });
+    // Not every collation takes LIKE, and two of them may not be compared.
+    let collations = subject.altered(&[Kind::Column], Fact::Collation).map(|(change, _, _)| {
+        let text = format!("{} sorts and compares in another way", change.name);
+        Finding::unknown(text).needing(Need::Untouched { column: change.name.clone() })
+    });
+    types.chain(collations).collect()
 }
 
 /// Text to text without a limit, or with a larger one: the same values, and drivers give them as text.

@@ -1,8 +1,10 @@
 //! An index or a generated column of an existing table computes something that may fail from what is written.
 
-use super::{Finding, Need, Rule, Subject, restricts};
-use crate::schema::{Fact, Kind, Object};
-use crate::verdict::uses::Fills;
+use super::{Finding, Need, Rule, Subject};
+use crate::schema::{Fact, Kind, Name, Object};
+use crate::verdict::expression::{fits, index_may_fail, may_fail, was_tried};
+use crate::verdict::uses::{Answer, Fills, Table};
+use crate::verdict::limits::{named_in, null_passes, restricts};
 
 pub(super) const RULE: Rule = Rule {
     id: "computed-from-writes",
@@ -12,65 +14,79 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn find(subject: &Subject) -> Vec<Finding> {
-    let was_there = |object: &&Object| subject.before.has_table(&object.name.parent());
+    let asks = "does everything that the older release writes allow that?";
     let indexes = subject
-        .added(&[Kind::Index])
-        .filter(was_there)
+        .added_where_written(Kind::Index)
         // What a unique one asks is asked already.
-        .filter(|index| !index.has(Fact::Unique) && may_fail(index.fact(Fact::Definition).unwrap_or_default()))
-        .map(|index| (index, restricts(subject, index)));
-    let columns = subject
-        .added(&[Kind::Column])
-        .filter(was_there)
-        .filter(|column| may_fail(column.fact(Fact::Generated).unwrap_or_default()))
-        .map(|column| {
-            let (table, columns) = (column.name.parent(), Vec::new());
-            (column, Need::Unrestricted { table, columns, fills: Fills::Unknown })
+        .filter(|index| !index.has(Fact::Unique) && index_may_fail(index.fact(Fact::Definition).unwrap_or_default()))
+        .map(|index| {
+            let text = format!("index {} is computed from what is written: {asks}", index.name);
+            Finding::unknown(text).needing(restricts(subject.after, index))
         });
-    indexes
-        .chain(columns)
-        .map(|(object, need)| {
-            let (kind, name) = (object.kind.word(), &object.name);
-            let text = format!("{kind} {name} is computed from what is written: does everything that the older release writes allow that?");
-            Finding::unknown(text).needing(need)
+    let columns = subject.added_where_written(Kind::Column);
+    let generated = subject.added_where_written(Kind::Column).filter(|column| may_fail(column.fact(Fact::Generated).unwrap_or_default())).map(|column| {
+        let table = column.name.parent();
+        let looks_at = named_in(subject.after, &table, column.fact(Fact::Generated).unwrap_or_default());
+        let need = Need::Unrestricted { table, columns: Vec::new(), looks_at, fills: Fills::Unknown };
+        let text = format!("column {} is computed from what is written: {asks}", column.name);
+        Finding::unknown(text).needing(need)
+    });
+    let filled = columns.filter(|column| fills_itself_with_what_may_fail(subject, column)).map(|column| {
+        let text = format!("{} fills itself with what may be refused", column.name);
+        Finding::unknown(text).needing(Need::DefaultUnused { column: column.name.clone(), doubted: true })
+    });
+    indexes.chain(generated).chain(filled).chain(too_long(subject)).collect()
+}
+
+/// A B-tree takes no value that is longer than a third of a page.
+fn too_long<'a>(subject: &'a Subject) -> impl Iterator<Item = Finding> + 'a {
+    let is_long = |table: &Name, column: &str| {
+        let column = Name { part: Some(column.to_owned()), ..table.clone() };
+        subject.before.get(Kind::Column, &column).is_some_and(|column| {
+            let of_type = column.fact(Fact::Type).unwrap_or_default();
+            matches!(of_type, "text" | "character varying" | "bytea" | "jsonb") || of_type.ends_with("[]")
         })
-        .collect()
+    };
+    subject.added_where_written(Kind::Index).filter_map(move |index| {
+        let definition = index.fact(Fact::Definition).filter(|text| text.contains(" USING btree "))?;
+        let (table, (_, computed)) = (index.name.parent(), definition.split_once('(')?);
+        let looks_at = named_in(subject.after, &table, computed.split(" WHERE ").next().unwrap_or_default());
+        let column = looks_at.iter().find(|column| is_long(&table, column))?.clone();
+        let need = restricts(subject.after, index);
+        let is_kept = subject.uses.is_some_and(|uses| matches!(uses.answer(&need, subject.after), Answer::Holds(_)));
+        let text = format!("what the older release writes into {table}.{column} is shorter than 2,704 bytes: index {} takes no more", index.name);
+        (!is_kept).then(|| Finding::assumes(text))
+    })
 }
 
-/// Types that every value can be cast to.
-const TAKES_ALL: [&str; 4] = ["text", "character varying", "bpchar", "name"];
-
-/// May computing this fail? It may where a value is cast to what not every value fits, is divided, or goes through a
-/// function of the user's own; PostgreSQL prints those with their schema.
-fn may_fail(definition: &str) -> bool {
-    // The name of the table comes before, with its schema.
-    let computed = definition.split_once(" USING ").map_or(definition, |(_, rest)| rest);
-    // A literal was cast when the index was made; what is computed stands in brackets.
-    let casts = computed.match_indices(")::").any(|(at, _)| {
-        let to = &computed[at + 3..];
-        !TAKES_ALL.iter().any(|known| to.starts_with(known))
+/// May a row be refused because of what a new column gets where nobody names it?
+fn fills_itself_with_what_may_fail(subject: &Subject, column: &Object) -> bool {
+    let domain = Table::of(subject.after, &column.name.parent()).domain_of(column);
+    // What a domain takes is not tried when a column is added to an empty table.
+    let refuses = domain.is_some_and(|domain| {
+        let refuses_null = domain.has(Fact::NotNull) || subject.limits_of(domain).any(|limit| !null_passes(limit));
+        column.has(Fact::Default) || domain.has(Fact::Default) || refuses_null
     });
-    let own_call = computed.match_indices('(').any(|(at, _)| {
-        let name = computed[..at].rsplit(|c: char| c.is_whitespace() || c == '(' || c == ',').next();
-        name.is_some_and(|name| name.contains('.') && !name.starts_with("pg_catalog."))
+    let not_null = column.has(Fact::NotNull);
+    let may_fail = column.fact(Fact::Default).is_some_and(|default| {
+        !was_tried(default) && !fits(default, column.fact(Fact::Type).unwrap_or_default(), not_null)
     });
-    casts || own_call || computed.contains(" / ") || computed.contains(" % ")
+    refuses || may_fail || takes_numbers_without_right(subject, column)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::may_fail;
-
-    #[test]
-    fn what_may_fail_and_what_may_not() {
-        let index = |what: &str| format!("CREATE INDEX i ON public.t USING btree {what}");
-        for total in ["(k)", "(lower((s)::text))", "(id) WHERE (state = 'new'::public.state)", "((a || b))"] {
-            assert!(!may_fail(&index(total)), "{total}");
-        }
-        for may in ["(((s)::integer))", "(id) WHERE ((s)::integer > 3)", "(public.f(s))", "((a / b))"] {
-            assert!(may_fail(&index(may)), "{may}");
-        }
-        assert!(may_fail("(payload ->> 'n'::text)::integer"));
-        assert!(!may_fail("(n * 2)") && !may_fail(""));
-    }
+/// Is the column filled from a new sequence that the application's role was not granted, although its table was?
+fn takes_numbers_without_right(subject: &Subject, column: &Object) -> bool {
+    let Some(role) = subject.uses.and_then(|uses| uses.role.as_deref()) else { return false };
+    let Some(default) = column.fact(Fact::Default).filter(|default| default.contains("nextval(")) else {
+        return false;
+    };
+    let words = crate::sql::words_of(default);
+    let granted_to = |object: &Object, who: &str| {
+        let grants = object.fact(Fact::Grants).unwrap_or_default();
+        grants.split_whitespace().any(|grant| grant.split_once('=').is_some_and(|(to, _)| to == who))
+    };
+    let of_table = subject.after.relation(&column.name).is_some_and(|table| granted_to(table, role));
+    let sequences = subject.after.objects().filter(|object| object.kind == Kind::Sequence);
+    let mut taken = sequences.filter(|sequence| words.contains(&sequence.name.object.to_lowercase()));
+    of_table && taken.any(|sequence| !granted_to(sequence, role) && !granted_to(sequence, "PUBLIC"))
 }

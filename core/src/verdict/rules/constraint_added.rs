@@ -1,7 +1,8 @@
 //! An existing table has a new or changed constraint.
 
-use super::{Finding, Rule, Subject, keys_kept, null_passes, restricts};
+use super::{Finding, Rule, Subject};
 use crate::schema::{Fact, Kind, Object};
+use crate::verdict::limits::{is_left_null, keys_kept, null_passes, restricts};
 
 pub(super) const RULE: Rule = Rule {
     id: "constraint-added",
@@ -11,26 +12,20 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn find(subject: &Subject) -> Vec<Finding> {
-    let added = subject.added(&[Kind::Constraint]);
+    let added = subject.added_where_written(Kind::Constraint);
     let changed = subject.altered(&[Kind::Constraint], Fact::Definition).filter_map(|(change, _, _)| change.now().map(|now| &**now));
+    let changed = changed.filter(|constraint| subject.is_written(constraint));
     added
         .chain(changed)
-        .filter(|constraint| subject.before.has_table(&constraint.name.parent()))
         .map(|constraint| {
             let definition = constraint.fact(Fact::Definition).unwrap_or_default();
             if only_on_columns_left_empty(subject, constraint) && null_passes(constraint) {
                 let finding = Finding::assumes(format!("{} is on new columns only, which the older release leaves as they are", constraint.name));
-                match constraint.fact(Fact::Sort) {
-                    Some("f") => finding.needing(keys_kept(definition)),
-                    _ => finding,
-                }
+                keys_kept(subject.after, constraint).into_iter().fold(finding, Finding::needing)
             } else {
                 let finding = Finding::unknown(format!("{}: {definition}: does everything that the older release writes pass?", constraint.name))
-                    .needing(restricts(subject, constraint));
-                match constraint.fact(Fact::Sort) {
-                    Some("f") => finding.needing(keys_kept(definition)),
-                    _ => finding,
-                }
+                    .needing(restricts(subject.after, constraint));
+                keys_kept(subject.after, constraint).into_iter().fold(finding, Finding::needing)
             }
         })
         .collect()
@@ -43,6 +38,6 @@ fn only_on_columns_left_empty(subject: &Subject, constraint: &Object) -> bool {
         let mut name = constraint.name.clone();
         name.part = Some(column.trim_matches('"').to_owned());
         subject.before.get(Kind::Column, &name).is_none()
-            && subject.after.get(Kind::Column, &name).is_some_and(|column| !column.has(Fact::NotNull) && !column.has(Fact::Default))
+            && subject.after.get(Kind::Column, &name).is_some_and(|column| is_left_null(subject.after, column))
     })
 }

@@ -14,9 +14,11 @@ fn find(subject: &Subject) -> Vec<Finding> {
     let mut found: Vec<Finding> = subject
         .altered(&[Kind::Column], Fact::Default)
         .filter(|(change, _, _)| change.now().is_some_and(|now| !now.is_required_column()))
+        // What a view in the place of a table fills is said with the table.
+        .filter(|(change, _, _)| subject.before.has_table(&change.name.parent()) == subject.after.has_table(&change.name.parent()))
         .map(|(change, _, _)| {
             Finding::assumes(format!("the older release can live with the new default of {}", change.name))
-                .needing(Need::DefaultUnused { column: change.name.clone() })
+                .needing(Need::DefaultUnused { column: change.name.clone(), doubted: false })
         })
         .collect();
     for fact in [Fact::Identity, Fact::Generated] {

@@ -1,7 +1,8 @@
 //! An existing column does not take NULL any more.
 
-use super::{Fills, Finding, Need, Rule, Subject};
+use super::{Finding, Need, Rule, Subject};
 use crate::schema::{Fact, Kind, Object};
+use crate::verdict::uses::Fills;
 
 pub(super) const RULE: Rule = Rule {
     id: "not-null-set",
@@ -18,6 +19,7 @@ fn find(subject: &Subject) -> Vec<Finding> {
             .needing(Need::Unrestricted {
                 table: change.name.parent(),
                 columns: change.name.part.iter().cloned().collect(),
+                looks_at: change.name.part.iter().cloned().collect(),
                 fills: fills(change.now().map(|now| &**now)),
             }))
         .collect()
@@ -32,7 +34,9 @@ fn fills(column: Option<&Object>) -> Fills {
         Some("true" | "false" | "now()" | "CURRENT_TIMESTAMP") => Fills::Passes,
         Some(default) if default.starts_with("nextval(") => Fills::Passes,
         Some(_) => Fills::Unknown,
-        None if column.has(Fact::Identity) || column.has(Fact::Generated) => Fills::Passes,
+        // What is computed from NULL may be NULL.
+        None if column.has(Fact::Generated) => Fills::Unknown,
+        None if column.has(Fact::Identity) => Fills::Passes,
         None => Fills::Fails,
     }
 }

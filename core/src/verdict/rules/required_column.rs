@@ -12,8 +12,8 @@ pub(super) const RULE: Rule = Rule {
 
 fn find(subject: &Subject) -> Vec<Finding> {
     subject
-        .added(&[Kind::Column])
-        .filter(|column| subject.before.has_table(&column.name.parent()) && column.is_required_column())
+        .added_where_written(Kind::Column)
+        .filter(|column| column.is_required_column())
         .map(|column| Finding::breaks(format!("{} is NOT NULL without a default: INSERTs that do not name it fail", column.name))
             .needing(Need::Given { column: column.name.clone(), is_new: true }))
         .collect()

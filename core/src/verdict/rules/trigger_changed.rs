@@ -14,7 +14,11 @@ fn find(subject: &Subject) -> Vec<Finding> {
     let kinds = [Kind::Trigger, Kind::Rule, Kind::EventTrigger];
     subject
         .touched(&kinds)
-        .filter(|change| change.kind == Kind::EventTrigger || subject.before.relation(&change.name).is_some())
+        .filter(|change| {
+            change.kind == Kind::EventTrigger
+                || subject.before.relation(&change.name).is_some()
+                || change.now().is_some_and(|now| subject.is_written(now))
+        })
         .map(|change| (change, Finding::unknown(format!("{change}: it acts on what the older release writes"))))
         .map(|(change, finding)| match change.kind {
             Kind::EventTrigger => finding,

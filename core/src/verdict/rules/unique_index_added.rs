@@ -1,7 +1,8 @@
 //! An existing table has a new or changed unique index.
 
-use super::{Finding, Rule, Subject, restricts};
-use crate::schema::{Fact, Kind};
+use super::{Finding, Need, Rule, Subject};
+use crate::schema::{Fact, Kind, Object};
+use crate::verdict::limits::restricts;
 
 pub(super) const RULE: Rule = Rule {
     id: "unique-index-added",
@@ -11,15 +12,26 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn find(subject: &Subject) -> Vec<Finding> {
-    let added = subject.added(&[Kind::Index]);
+    let added = subject.added_where_written(Kind::Index);
     let changed = subject.altered(&[Kind::Index], Fact::Definition).filter_map(|(change, _, _)| change.now().map(|now| &**now));
+    let refreshed = |index: &&Object| {
+        subject.before.get(Kind::MaterializedView, &index.name.parent()).is_some()
+            && subject.uses.is_none_or(|uses| uses.reached_by("refresh").is_some())
+    };
+    let of_view = subject.added(&[Kind::Index]).filter(refreshed);
+    let changed = changed.filter(|index| subject.is_written(index));
     added
         .chain(changed)
-        .filter(|index| index.has(Fact::Unique) && subject.before.has_table(&index.name.parent()))
+        .chain(of_view)
+        .filter(|index| index.has(Fact::Unique))
         .map(|index| {
             let columns = index.fact(Fact::Columns).unwrap_or_default();
             Finding::unknown(format!("{} is unique on {columns}: does the older release ever write the same twice?", index.name))
-                .needing(restricts(subject, index))
+                .needing(if refreshed(&index) {
+                    Need::Unreached { word: index.name.object.clone(), what: "it".to_owned() }
+                } else {
+                    restricts(subject.after, index)
+                })
         })
         .collect()
 }

@@ -5,16 +5,21 @@
 //! actions of foreign keys, partitions) counts as its own doing.
 
 mod difference;
+mod keys;
 mod need;
 mod reach;
+mod refusal;
 mod set_off;
+mod table;
 
 use std::borrow::Cow;
 
 pub(super) use difference::Difference;
+pub(super) use keys::{Event, ForeignKey};
 pub(super) use need::{Answer, Fills, Need};
 use reach::Reach;
 pub use set_off::SetOff;
+pub(super) use table::Table;
 
 use super::QueryEvidence;
 use crate::queries::{Form, Outcome, QueryRun};
@@ -157,6 +162,11 @@ impl Uses {
             };
             query.facts.writes.iter().filter(of_it).map(move |write| (query, write))
         })
+    }
+
+    /// Is the table written by what queries set off, other than by the actions of foreign keys?
+    pub(super) fn written_beyond_keys(&self, table: &Name) -> bool {
+        self.written_indirectly(table).is_some() && !self.reach.by_keys.contains(&table.object.to_lowercase())
     }
 
     /// Who, of what queries set off, may write this table.

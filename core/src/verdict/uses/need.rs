@@ -1,8 +1,8 @@
 //! What has to hold for a change to leave the older release alone, and whether its queries say that it holds.
 
-use super::reach::Reach;
+use super::refusal::{has_triggers, is_constrained, is_generated, is_replaced_by_less, set_by_trigger};
 use super::{Fate, Used, Uses, bare};
-use crate::schema::{Catalog, Fact, Kind, Name, Object};
+use crate::schema::{Catalog, Fact, Kind, Name};
 use crate::sql::WriteKind;
 
 /// What has to hold.
@@ -12,23 +12,28 @@ pub(in crate::verdict) enum Need {
     Unnamed { kind: Kind, name: Name },
     /// No query uses this column, whose type changed.
     Untouched { column: Name },
+    /// Nothing that a query sets off names the column or takes whole rows of its table.
+    UnnamedInBodies { column: Name },
     /// No query, and nothing that one sets off, comes to this.
     Unreached { word: String, what: String },
     /// No query writes the table.
     Unwritten { table: Name },
     /// No query gives these columns a value that it did not pass for before. `fills` says what a row gets that
-    /// does not name them.
-    Unrestricted { table: Name, columns: Vec<String>, fills: Fills },
+    /// does not name them; `looks_at` are all columns that decide for a row that is there, none if that may be any.
+    Unrestricted { table: Name, columns: Vec<String>, looks_at: Vec<String>, fills: Fills },
     /// Every INSERT names the column, which does not fill itself.
     Given { column: Name, is_new: bool },
-    /// No query deletes or changes what others may point at now.
-    KeysKept { table: String, definition: String },
-    /// No INSERT leaves the column to its default.
-    DefaultUnused { column: Name },
+    /// No query deletes what others may point at now, or gives it other keys, as far as they refuse that. No `keys`
+    /// stand for those of the primary key.
+    KeysKept { table: Name, keys: Vec<String>, deletes: bool, updates: bool },
+    /// No write leaves the column to its default, unless nothing refuses that; `doubted` says that something may.
+    DefaultUnused { column: Name, doubted: bool },
     /// Every ON CONFLICT on the table still finds what makes its rows unique.
     ConflictTargetsPlan { table: Name },
     /// No query takes the column, which takes NULL now, to hold none.
     NullsRead { column: Name },
+    /// No query changes or deletes rows of the table.
+    OnlyAdded { table: Name },
     /// Every query plans, and nothing that one sets off is hidden from planning.
     AllPlan,
     /// The privileges were tried: the queries were planned as the application's role.
@@ -63,20 +68,26 @@ impl Uses {
     pub(in crate::verdict) fn answer(&self, need: &Need, after: &Catalog) -> Answer {
         match need {
             Need::Unnamed { kind: Kind::Column, name } => self.column_unnamed(name),
-            Need::Unnamed { name, .. } => self.unnamed(name),
+            Need::Unnamed { kind, name } => self.unnamed(*kind, name, after),
             Need::Untouched { column } => self.untouched(column, after),
+            Need::UnnamedInBodies { column } => self.unnamed_in_bodies(column, "no function gives it"),
             Need::Unreached { word, what } => match (self.reached_by(word), self.dynamic()) {
                 (Some(by), _) => Open(format!("{by} comes to {what}")),
                 (None, Some(by)) => Open(puts_together(by)),
                 (None, None) => Holds(format!("no query comes to {what}")),
             },
             Need::Unwritten { table } => self.unwritten(table),
-            Need::Unrestricted { table, columns, fills } => self.unrestricted(table, columns, *fills, after),
+            Need::Unrestricted { table, columns, looks_at, fills } => {
+                self.unrestricted(table, (columns, looks_at), *fills, after)
+            }
             Need::Given { column, is_new } => self.given(column, *is_new, after),
-            Need::KeysKept { table, definition } => self.keys_kept(table, definition),
-            Need::DefaultUnused { column } => self.default_unused(column, after),
+            Need::KeysKept { table, keys, deletes, updates } => {
+                self.keys_kept(table, keys, (*deletes, *updates), after)
+            }
+            Need::DefaultUnused { column, doubted } => self.default_unused(column, *doubted, after),
             Need::ConflictTargetsPlan { table } => self.conflict_targets_plan(table),
             Need::NullsRead { column } => self.nulls_read(column),
+            Need::OnlyAdded { table } => self.only_added(table),
             Need::AllPlan => self.all_plan(),
             Need::Privileges { kind, name } => self.privileges(*kind, name),
         }
@@ -98,12 +109,22 @@ impl Uses {
         if let Some(query) = by_fate(Fate::Plans).filter(captured).find(names_both) {
             return Open(format!("{} still plans, but the name may mean another column in it now", query.id));
         }
+        self.unnamed_in_bodies(column, "no query names it")
+    }
+
+    fn unnamed_in_bodies(&self, column: &Name, otherwise: &str) -> Answer {
+        let part = column.part.as_deref().unwrap_or_default();
         if self.reached_by(&column.object).is_some()
-            && let Some(by) = self.indirectly(&part)
+            && let Some(by) = self.indirectly(part)
         {
             return Open(format!("{by} may name it"));
         }
-        self.unless_dynamic("no query names it")
+        let table = column.parent();
+        let is_written = self.writes(&table).next().is_some() || self.written_indirectly(&table).is_some();
+        if let Some(body) = self.bodies().find(|body| body.takes_whole_rows_of(&table.object, is_written)) {
+            return Open(format!("{} takes whole rows of {table}", body.by));
+        }
+        self.unless_dynamic(otherwise)
     }
 
     /// It holds, for the reason given, unless something puts SQL together while it runs.
@@ -114,7 +135,7 @@ impl Uses {
         }
     }
 
-    fn unnamed(&self, name: &Name) -> Answer {
+    fn unnamed(&self, kind: Kind, name: &Name, after: &Catalog) -> Answer {
         let by_fate =
             |fate| self.queries.iter().find(move |query| query.fate() == fate && query.mentions(name));
         if let Some(query) = by_fate(Fate::Fails) {
@@ -122,6 +143,15 @@ impl Uses {
         }
         if let Some(query) = by_fate(Fate::Unusable) {
             return Open(format!("{} may name it, and does not plan even on the older schema", query.id));
+        }
+        // What still plans comes to something else by that name.
+        let to_another = |query: &&Used| match kind {
+            Kind::Function => query.facts.calls.contains(&bare(&name.object).to_lowercase()),
+            _ => query.mentions(name) && is_replaced_by_less(after, name, query.facts.copies.is_some()),
+        };
+        if let Some(query) = self.queries.iter().filter(|query| query.fate() == Fate::Plans).find(to_another)
+        {
+            return Open(format!("{} comes to something else by that name now", query.id));
         }
         if let Some(by) = self.indirectly(&name.object) {
             return Open(format!("{by} may need it"));
@@ -183,21 +213,27 @@ impl Uses {
         }
     }
 
-    fn unrestricted(&self, table: &Name, columns: &[String], fills: Fills, after: &Catalog) -> Answer {
+    fn unrestricted(
+        &self,
+        table: &Name,
+        (columns, looks_at): (&[String], &[String]),
+        fills: Fills,
+        after: &Catalog,
+    ) -> Answer {
         let hidden = has_triggers(after, table);
         let mut spared = false;
         for (query, write) in self.writes(table) {
-            let listed = write
-                .columns
-                .as_ref()
-                .map(|listed| columns.iter().any(|column| listed.contains(&column.to_lowercase())));
-            let computed = || columns.iter().any(|column| is_generated(after, table, column));
-            let answer = match (write.kind, listed) {
-                (WriteKind::Delete | WriteKind::Truncate, _) => Holds(String::new()),
-                (WriteKind::Update, Some(false)) if !hidden && !computed() && !columns.is_empty() => {
-                    Holds(String::new())
-                }
-                (WriteKind::Insert, Some(false)) if !hidden && !columns.is_empty() => match fills {
+            let spares = |of: &[String]| {
+                let listed = write.columns.as_ref();
+                !hidden
+                    && !of.is_empty()
+                    && listed.is_some_and(|listed| of.iter().all(|one| !listed.contains(&one.to_lowercase())))
+            };
+            let computed = || looks_at.iter().any(|column| is_generated(after, table, column));
+            let answer = match write.kind {
+                WriteKind::Delete | WriteKind::Truncate => Holds(String::new()),
+                WriteKind::Update if spares(looks_at) && !computed() => Holds(String::new()),
+                WriteKind::Insert if spares(columns) => match fills {
                     Fills::Passes => Holds(String::new()),
                     Fills::Fails => Broken(format!("{} leaves it out", query.id)),
                     Fills::Unknown => Open(format!("{} leaves it to its default", query.id)),
@@ -233,6 +269,12 @@ impl Uses {
                 (true, false, Some(true)) if query.facts.mentions("default") => {
                     return Open(format!("{} may leave it to its default", query.id));
                 }
+                // `SET column = DEFAULT`.
+                (false, false, None | Some(true))
+                    if write.kind == WriteKind::Update && query.facts.mentions("default") =>
+                {
+                    return Open(format!("{} may set it to its default", query.id));
+                }
                 (false, ..) | (true, false, Some(true)) => {}
             }
         }
@@ -242,53 +284,68 @@ impl Uses {
         }
     }
 
-    fn keys_kept(&self, table: &str, definition: &str) -> Answer {
-        let (_, actions) = super::reach::foreign_key(definition);
-        let keys = actions.split(')').next().unwrap_or_default();
-        let keys: Vec<String> =
-            keys.split(',').map(|key| key.trim().trim_matches('"').to_lowercase()).collect();
-        let name = Name { schema: String::new(), object: table.to_owned(), part: None };
-        for (query, write) in self.writes(&name) {
-            let stops = match write.kind {
+    fn keys_kept(
+        &self,
+        table: &Name,
+        keys: &[String],
+        (deletes, updates): (bool, bool),
+        after: &Catalog,
+    ) -> Answer {
+        // Where a row gets its keys from, beside the query that writes it.
+        let set_otherwise =
+            keys.iter().any(|key| is_generated(after, table, key)) || set_by_trigger(after, table, keys);
+        for (query, write) in self.writes(table) {
+            let says = |word| query.facts.mentions(word);
+            let (takes_away, changes_keys) = match write.kind {
                 // Without deferring, a TRUNCATE is refused whatever the foreign key says.
-                WriteKind::Truncate => true,
-                kind if Reach::takes_away(kind) => !actions.contains("ON DELETE CASCADE"),
+                WriteKind::Truncate => (true, false),
+                WriteKind::Delete => (deletes, false),
+                WriteKind::Merge => (deletes && says("delete"), updates && says("update")),
                 WriteKind::Update => {
-                    let listed = write.columns.as_ref();
-                    let touches = listed.is_none_or(|set| set.iter().any(|column| keys.contains(column)));
-                    touches && !actions.contains("ON UPDATE CASCADE")
+                    let listed = write.columns.as_ref().filter(|_| !keys.is_empty() && !set_otherwise);
+                    (false, updates && listed.is_none_or(|set| set.iter().any(|one| keys.contains(one))))
                 }
-                _ => false,
+                WriteKind::Insert | WriteKind::CopyFrom => (false, false),
             };
-            if stops {
+            if takes_away {
                 return Open(format!("{} takes rows of {table} away that may be pointed at", query.id));
             }
+            if changes_keys {
+                return Open(format!("{} may change keys of {table} that are pointed at", query.id));
+            }
         }
-        match self.unwritten_indirectly(&name) {
-            Holds(_) => Holds(format!("no query takes rows of {table} away")),
+        match self.unwritten_indirectly(table) {
+            Holds(_) => Holds(format!("no query takes away what is pointed at in {table}")),
             other => other,
         }
     }
 
-    fn default_unused(&self, column: &Name, after: &Catalog) -> Answer {
+    fn default_unused(&self, column: &Name, doubted: bool, after: &Catalog) -> Answer {
         let part = column.part.clone().unwrap_or_default();
         let table = column.parent();
-        if !is_constrained(after, column) {
+        if !doubted && !is_constrained(after, column) {
             return Holds("whatever the default, the column takes it".to_owned());
         }
         for (query, write) in self.writes(&table) {
             let adds = matches!(write.kind, WriteKind::Insert | WriteKind::CopyFrom | WriteKind::Merge);
             let given = write.columns.as_ref().is_some_and(|columns| columns.contains(&part.to_lowercase()));
-            if adds && (!given || query.facts.mentions("default")) {
-                return Open(format!(
-                    "{} leaves it to its default, and a constraint may refuse that",
-                    query.id
-                ));
+            let says_default = query.facts.mentions("default");
+            let sets = write.kind == WriteKind::Update && (given || write.columns.is_none());
+            if adds && (!given || says_default) || sets && says_default {
+                return Open(format!("{} leaves it to its default, and something may refuse that", query.id));
             }
         }
         match self.unwritten_indirectly(&table) {
             Holds(_) => Holds("no query leaves it to its default".to_owned()),
             other => other,
+        }
+    }
+
+    fn only_added(&self, table: &Name) -> Answer {
+        let adds = |kind| matches!(kind, WriteKind::Insert | WriteKind::CopyFrom | WriteKind::Truncate);
+        match self.writes(table).find(|(_, write)| !adds(write.kind)) {
+            Some((query, _)) => Open(format!("{} changes or deletes rows of {table}", query.id)),
+            None => self.unwritten_indirectly(table),
         }
     }
 
@@ -303,7 +360,8 @@ impl Uses {
                 Fate::Plans | Fate::NoSchema => {}
             }
         }
-        if self.indirectly("conflict").is_some()
+        // A body may also group by a key alone, and take other columns with it.
+        if (self.indirectly("conflict").is_some() || self.indirectly("group").is_some())
             && let Some(by) = self.indirectly(&table.object)
         {
             return Open(format!("{by} may"));
@@ -328,7 +386,10 @@ impl Uses {
 
     fn privileges(&self, kind: Kind, name: &Name) -> Answer {
         let part = name.part.as_deref().unwrap_or(&name.object);
-        if self.reached_by(part).is_none() && self.dynamic().is_none() {
+        // Whoever comes to anything in a schema comes to the schema.
+        let by_schema =
+            kind == Kind::Schema && self.queries.iter().any(|query| query.fate() != Fate::NoSchema);
+        if self.reached_by(part).is_none() && self.dynamic().is_none() && !by_schema {
             return Holds("no query comes to it".to_owned());
         }
         let seen_by_planning = !matches!(kind, Kind::Sequence | Kind::Function | Kind::Domain | Kind::Enum);
@@ -348,42 +409,4 @@ fn puts_together(by: &str) -> String {
 
 fn types_differ(query: &Used) -> bool {
     query.fate() == Fate::Plans && !query.difference().is_harmless()
-}
-
-fn has_triggers(catalog: &Catalog, table: &Name) -> bool {
-    catalog
-        .objects()
-        .any(|object| matches!(object.kind, Kind::Trigger | Kind::Rule) && object.name.parent() == *table)
-}
-
-fn column_of<'a>(catalog: &'a Catalog, table: &Name, column: &str) -> Option<&'a Object> {
-    let name = Name { part: Some(column.trim_matches('"').to_owned()), ..table.clone() };
-    catalog.get(Kind::Column, &name).map(|object| &**object)
-}
-
-fn is_generated(catalog: &Catalog, table: &Name, column: &str) -> bool {
-    column_of(catalog, table, column).is_none_or(|column| column.has(Fact::Generated))
-}
-
-/// May something refuse a value of this column?
-fn is_constrained(catalog: &Catalog, column: &Name) -> bool {
-    let part = column.part.as_deref().unwrap_or_default();
-    let table = column.parent();
-    let of_domain =
-        column_of(catalog, &table, part).and_then(|column| column.fact(Fact::Type)).is_some_and(|of_type| {
-            catalog
-                .objects()
-                .any(|object| object.kind == Kind::Domain && of_type.contains(bare(&object.name.object)))
-        });
-    of_domain
-        || catalog.objects().any(|object| {
-            let limits = object.kind == Kind::Constraint
-                || object.kind == Kind::Trigger
-                || object.kind == Kind::Index && object.has(Fact::Unique);
-            limits
-                && object.name.parent() == table
-                && object.fact(Fact::Columns).is_none_or(|columns| {
-                    columns.split(", ").any(|one| one.trim_matches('"') == part || one.starts_with('('))
-                })
-        })
 }

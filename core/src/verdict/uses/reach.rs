@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::bare;
+use super::keys::ForeignKey;
 use crate::schema::{Catalog, Fact, Kind, Object};
-use crate::sql::{QueryFacts, WriteKind, words_of};
+use crate::sql::{QueryFacts, takes_all_columns, takes_trigger_row, words_of};
 
 /// Words of a body that changes rows.
 const WRITING: [&str; 7] = ["insert", "update", "delete", "merge", "truncate", "copy", "execute"];
@@ -17,6 +18,8 @@ pub(super) struct Reach {
     pub reads: BTreeMap<String, String>,
     /// In bodies that write, and tables that are written through others.
     pub writes: BTreeMap<String, String>,
+    /// Those of the latter that are written by the actions of foreign keys alone.
+    pub by_keys: BTreeSet<String>,
     /// Functions and, on SQLite, triggers.
     pub bodies: Vec<Body>,
     /// A body that puts SQL together while it runs, or that cannot be read.
@@ -28,8 +31,22 @@ pub(super) struct Reach {
 pub(in crate::verdict) struct Body {
     pub by: String,
     pub words: BTreeSet<String>,
-    /// It may take all columns of a table.
+    /// Words of the type that it gives.
+    pub types: BTreeSet<String>,
+    /// It takes all columns of something.
     pub has_star: bool,
+    /// It takes NEW or OLD as a whole.
+    pub takes_row: bool,
+}
+
+impl Body {
+    /// May it depend on which columns the table has, without naming one? `is_written` says that a query writes the
+    /// table, so that a trigger's NEW and OLD may be rows of it.
+    pub fn takes_whole_rows_of(&self, table: &str, is_written: bool) -> bool {
+        let table = table.to_lowercase();
+        let of_trigger = is_written && (self.words.contains("new") || self.words.contains("old"));
+        self.has_star && (self.words.contains(&table) || of_trigger) || self.types.contains(&table)
+    }
 }
 
 struct Walk<'a> {
@@ -50,11 +67,18 @@ impl Reach {
     ) -> Reach {
         let mut direct = BTreeSet::new();
         let mut written = BTreeSet::new();
+        let mut is_dynamic = false;
         for facts in queries {
+            // A block of code runs as it stands, and may put SQL together like any body.
+            is_dynamic |= facts.verb == "DO" && (facts.mentions("execute") || facts.mentions("language"));
             direct.extend(facts.words.iter().map(String::as_str));
             written.extend(facts.writes.iter().map(|write| write.table.name.as_str()));
         }
-        Reach::of(direct, written, before, after)
+        let mut reach = Reach::of(direct, written, before, after);
+        if is_dynamic {
+            reach.dynamic.get_or_insert("a DO block".to_owned());
+        }
+        reach
     }
 
     /// From names that are used and, of those, tables that are written.
@@ -106,10 +130,18 @@ impl Walk<'_> {
                     self.reach.dynamic.get_or_insert(by.clone());
                 }
                 let writes = WRITING.iter().any(|word| body.contains(*word));
-                let has_star = fact(Fact::Body).contains('*');
-                self.reach.bodies.push(Body { by: by.clone(), words: body.clone(), has_star });
+                let has_star = takes_all_columns(fact(Fact::Body));
+                let types = words_of(fact(Fact::Type));
+                let takes_row = takes_trigger_row(fact(Fact::Body));
+                self.reach.bodies.push(Body {
+                    by: by.clone(),
+                    words: body.clone(),
+                    types: types.clone(),
+                    has_star,
+                    takes_row,
+                });
                 self.add(body, &by, writes);
-                self.add(words_of(fact(Fact::Type)), &by, false);
+                self.add(types, &by, false);
                 true
             }
             Kind::View | Kind::MaterializedView if self.knows(&object.name.object) => {
@@ -126,8 +158,15 @@ impl Walk<'_> {
                 let words = words_of(fact(Fact::Definition));
                 // SQLite's have their body in them; PostgreSQL's name a function.
                 if object.name.schema.is_empty() {
-                    let has_star = fact(Fact::Definition).contains('*');
-                    self.reach.bodies.push(Body { by: by.clone(), words: words.clone(), has_star });
+                    let has_star = takes_all_columns(fact(Fact::Definition));
+                    let types = BTreeSet::new();
+                    self.reach.bodies.push(Body {
+                        by: by.clone(),
+                        words: words.clone(),
+                        types,
+                        has_star,
+                        takes_row: false,
+                    });
                     self.add(words, &by, true);
                 } else {
                     self.add_callable(words, &by);
@@ -141,6 +180,11 @@ impl Walk<'_> {
                 true
             }
             Kind::Constraint => self.take_constraint(object, &by),
+            // What a query sets off by a type or an operator is not named in it.
+            Kind::DomainConstraint | Kind::Other => {
+                self.add_callable(words_of(fact(Fact::Definition)), &by);
+                true
+            }
             Kind::EventTrigger => true,
             Kind::Table | Kind::ForeignTable => self.take_family(object, &by),
             _ => false,
@@ -156,11 +200,13 @@ impl Walk<'_> {
             }
             return false;
         }
-        let (target, actions) = foreign_key(definition);
-        let acts =
-            actions.contains("CASCADE") || actions.contains("SET NULL") || actions.contains("SET DEFAULT");
-        if acts && self.writes(&target) {
-            self.reach.writes.entry(object.name.object.to_lowercase()).or_insert_with(|| by.to_owned());
+        let Some(key) = ForeignKey::of(object) else { return false };
+        if key.acts() && self.writes(&key.target.object) {
+            let table = object.name.object.to_lowercase();
+            if !self.reach.writes.contains_key(&table) {
+                self.reach.by_keys.insert(table.clone());
+                self.reach.writes.insert(table, by.to_owned());
+            }
             return true;
         }
         false
@@ -176,7 +222,7 @@ impl Walk<'_> {
         }
         let mut done = false;
         if parents.iter().any(|parent| self.writes(parent)) {
-            self.reach.writes.entry(own.clone()).or_insert_with(|| by.to_owned());
+            self.add(BTreeSet::from([own.clone()]), by, true);
             done = true;
         } else if parents.iter().any(|parent| self.knows(parent)) {
             self.reach.reads.entry(own.clone()).or_insert_with(|| by.to_owned());
@@ -196,6 +242,9 @@ impl Walk<'_> {
     fn add(&mut self, words: BTreeSet<String>, by: &str, writes: bool) {
         let map = if writes { &mut self.reach.writes } else { &mut self.reach.reads };
         for word in words {
+            if writes {
+                self.reach.by_keys.remove(&word);
+            }
             map.entry(word).or_insert_with(|| by.to_owned());
         }
     }
@@ -204,20 +253,4 @@ impl Walk<'_> {
 /// Is the body of such a function text that was read? The options begin with the language.
 fn is_read(options: &str) -> bool {
     matches!(options.split(' ').next().unwrap_or_default(), "sql" | "plpgsql" | "")
-}
-
-/// The table that a foreign key points at, and what it says of deletes and updates.
-pub(super) fn foreign_key(definition: &str) -> (String, &str) {
-    let rest = definition.split_once("REFERENCES ").map_or("", |(_, rest)| rest);
-    let (table, actions) = rest.split_once('(').unwrap_or((rest, ""));
-    let table =
-        crate::sql::ObjectName::parse(table.trim()).map_or_else(|| table.trim().to_owned(), |name| name.name);
-    (table, actions)
-}
-
-impl Reach {
-    /// Kinds of writes that take rows away from others that point at them.
-    pub fn takes_away(kind: WriteKind) -> bool {
-        matches!(kind, WriteKind::Delete | WriteKind::Truncate | WriteKind::Merge)
-    }
 }

@@ -9,7 +9,7 @@ use super::{Found, Unit, grants, not_of_extension, rows};
 const RELATIONS: &str = concat!(
     "SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text
 , concat_ws(' ', nullif(c.relpersistence::text, 'p'), array_to_string(c.reloptions, ','),
-    CASE WHEN c.relreplident NOT IN ('d', 'n') THEN 'replica identity ' || c.relreplident::text END,
+    CASE WHEN c.relreplident <> 'd' AND c.relkind IN ('r', 'p', 'm') THEN 'replica identity ' || c.relreplident::text END,
     CASE WHEN a.amname NOT IN ('heap') THEN a.amname END,
     CASE WHEN c.reloftype <> 0 THEN 'of ' || c.reloftype::regtype::text END,
     f.ftserver, array_to_string(f.ftoptions, ','))
