@@ -52,9 +52,12 @@ pub(super) struct Sequence {
     pub last: i64,
 }
 
+/// Schema, name, owner, the owner's column, and the last value.
+type Row = (String, String, Option<String>, Option<String>, i64);
+
 /// Those of a salvage.
 pub(super) async fn of(conn: &mut PgConnection, salvage: i64) -> Result<Vec<Sequence>, DatabaseFailure> {
-    let found: Vec<(String, String, Option<String>, Option<String>, i64)> = sqlx::query_as(
+    let found: Vec<Row> = sqlx::query_as(
         "SELECT schema, name, owner, owner_column, last FROM _unship.salvage_sequence WHERE salvage = $1
         ORDER BY schema, name",
     )
