@@ -235,7 +235,8 @@ async fn tried(
         Sort::Plannable => format!("DEALLOCATE ALL; PREPARE q AS {text}; EXECUTE q{list}"),
         Sort::NoSchema | Sort::Copy | Sort::Table | Sort::NotPlannable => text.clone(),
     };
-    let sql = format!("{executed}; SET CONSTRAINTS ALL IMMEDIATE");
+    // A session of the newer schema's time has no plans from before it.
+    let sql = format!("DISCARD PLANS; {executed}; SET CONSTRAINTS ALL IMMEDIATE");
     let said = run(conn, &sql).await.err().map(|error| error.to_string());
     run(conn, "ROLLBACK TO SAVEPOINT query").await?;
     Ok(said)

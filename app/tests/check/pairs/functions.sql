@@ -78,16 +78,6 @@ CREATE OR REPLACE FUNCTION f(int,int) RETURNS boolean LANGUAGE plpgsql AS $$ BEG
 -- query: 1
 SELECT id FROM a WHERE k === $1
 
--- pair: domain check function changed
--- alone
-CREATE FUNCTION ok(x int) RETURNS boolean LANGUAGE sql AS 'SELECT true';
-CREATE DOMAIN d1 AS int CHECK (ok(VALUE));
-CREATE TABLE a (id d1);
--- step
-CREATE OR REPLACE FUNCTION ok(x int) RETURNS boolean LANGUAGE sql AS 'SELECT false';
--- query: 1
-INSERT INTO a VALUES ($1)
-
 -- pair: cast function changed
 -- alone
 CREATE TYPE pt AS (x int);

@@ -169,11 +169,3 @@ ALTER TABLE a ADD COLUMN z int DEFAULT 1;
 CREATE UNIQUE INDEX ON a (z) WHERE id > 5;
 -- query
 INSERT INTO a (id) VALUES (9),(10)
-
--- pair: index function changed
-CREATE FUNCTION f(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1';
-CREATE INDEX ON a (f(k));
--- step
-CREATE OR REPLACE FUNCTION f(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
--- query
-INSERT INTO a (id,k) VALUES (9,9)

@@ -223,7 +223,7 @@ impl Uses {
         let hidden = has_triggers(after, table);
         let mut spared = false;
         for (query, write) in self.writes(table) {
-            let leaves_alone = |of: &[String]| {
+            let leaves_out = |of: &[String]| {
                 let listed = write.columns.as_ref();
                 !hidden
                     && !of.is_empty()
@@ -232,8 +232,8 @@ impl Uses {
             let computed = || looks_at.iter().any(|column| is_generated(after, table, column));
             let answer = match write.kind {
                 WriteKind::Delete | WriteKind::Truncate => Holds(String::new()),
-                WriteKind::Update if leaves_alone(looks_at) && !computed() => Holds(String::new()),
-                WriteKind::Insert if leaves_alone(columns) => match fills {
+                WriteKind::Update if leaves_out(looks_at) && !computed() => Holds(String::new()),
+                WriteKind::Insert if leaves_out(columns) => match fills {
                     Fills::Passes => Holds(String::new()),
                     Fills::Fails => Broken(format!("{} leaves it out", query.id)),
                     Fills::Unknown => Open(format!("{} leaves it to its default", query.id)),
