@@ -52,12 +52,12 @@ pub(super) struct Sequence {
     pub last: i64,
 }
 
-/// Schema, name, owner, the owner's column, and the last value.
-type Row = (String, String, Option<String>, Option<String>, i64);
+/// Schema and name, the table and column that it belonged to, its last number.
+type SequenceRow = (String, String, Option<String>, Option<String>, i64);
 
 /// Those of a salvage.
 pub(super) async fn of(conn: &mut PgConnection, salvage: i64) -> Result<Vec<Sequence>, DatabaseFailure> {
-    let found: Vec<Row> = sqlx::query_as(
+    let found: Vec<SequenceRow> = sqlx::query_as(
         "SELECT schema, name, owner, owner_column, last FROM _unship.salvage_sequence WHERE salvage = $1
         ORDER BY schema, name",
     )
@@ -65,7 +65,7 @@ pub(super) async fn of(conn: &mut PgConnection, salvage: i64) -> Result<Vec<Sequ
     .fetch_all(conn)
     .await
     .map_err(|error| failed(WHAT, &error))?;
-    let sequence = |(schema, name, owner, owner_column, last)| Sequence {
+    let sequence = |(schema, name, owner, owner_column, last): SequenceRow| Sequence {
         name: ObjectName { schema: Some(schema), name },
         owner,
         owner_column,
