@@ -10,7 +10,7 @@ use unship::flow::decide::Said;
 use unship::flow::flags::FlagWishes;
 use unship::flow::rollback::{Aim, Request};
 use unship::flow::{self, FlowError, RunReport, StepReport};
-use unship::ports::{Salvaged, World};
+use unship::ports::{Progress, Salvaged, World};
 use unship_core::decision::FailureMode;
 use unship_core::history::{self, Mark, Standing};
 use unship_core::journal::{Event, Halt, Outcome, fold};
@@ -334,10 +334,36 @@ async fn rollback_with(
     let request = Request { accept_unknown_schema: true, flags, ..Request::of(Said::mode(mode)) };
     let proposal = flow::rollback::plan(world, run.parse().expect("a run"), &request).await?;
     let token = CancellationToken::new();
+    let mut world = world.clone();
     if stop {
-        token.cancel();
+        world.progress = Arc::new(StopsAtFirst { inner: world.progress, token: token.clone() });
     }
-    flow::run::execute(world, proposal.prepared, &token).await
+    flow::run::execute(&world, proposal.prepared, &token).await
+}
+
+/// An operator who says stop when the first step begins.
+struct StopsAtFirst {
+    inner: Arc<dyn Progress>,
+    token: CancellationToken,
+}
+
+impl Progress for StopsAtFirst {
+    fn started(&self, title: &str) {
+        self.inner.started(title);
+        self.token.cancel();
+    }
+
+    fn done(&self, title: &str, took_ms: u64) {
+        self.inner.done(title, took_ms);
+    }
+
+    fn failed(&self, title: &str, error: &str) {
+        self.inner.failed(title, error);
+    }
+
+    fn note(&self, text: &str) {
+        self.inner.note(text);
+    }
 }
 
 /// What is done after the process died.
