@@ -71,9 +71,11 @@ fn run() -> Result<(), Failure> {
 }
 
 async fn measure(rows: u64, rounds: usize) -> Result<(), Failure> {
-    let cluster = Cluster::start(Binaries::find(None)?, &Limits::default()).await?;
+    // It is a live one here, with many rows.
+    let limits = Limits { step_ms_max: 3_600_000, disk_bytes_max: 1 << 40, ..Limits::default() };
+    let cluster = Cluster::start(Binaries::find(None)?, &limits).await?;
     let server = Arc::new(Server::Throwaway(cluster));
-    let mut bench = Bench::open(server).await?;
+    let mut bench = Bench::open(server, &limits).await?;
     let mut column = lists("down-lock");
     let mut table = lists("down-lock-table");
     for round in 0..rounds {
@@ -144,17 +146,19 @@ struct Bench {
     tried: (PgConnection, PostgresDatabase),
     steps: usize,
     _folder: tempfile::TempDir,
+    /// The server goes with the last of its databases.
+    _server: Arc<Server>,
 }
 
 const VERSIONS: &str = "CREATE TABLE _sqlx_migrations (version bigint PRIMARY KEY, description text NOT NULL,
     installed_on timestamptz NOT NULL DEFAULT now(), success boolean NOT NULL, checksum bytea NOT NULL, execution_time bigint NOT NULL)";
 
 impl Bench {
-    async fn open(server: Arc<Server>) -> Result<Bench, Failure> {
+    async fn open(server: Arc<Server>, limits: &Limits) -> Result<Bench, Failure> {
         let folder = tempfile::tempdir()?;
         let mut both = Vec::new();
         for name in ["live", "tried"] {
-            let mut shadow = PostgresShadow::open(Arc::clone(&server), Limits::default(), &[]).await?;
+            let mut shadow = PostgresShadow::open(Arc::clone(&server), limits.clone(), &[]).await?;
             let url = shadow.lend(&[]).await?.url;
             let url_file = folder.path().join(name);
             fs_err::write(&url_file, &url)?;
@@ -165,7 +169,7 @@ impl Bench {
         }
         let tried = both.pop().ok_or("no database")?;
         let (conn, database) = both.pop().ok_or("no database")?;
-        Ok(Bench { conn, database, tried, steps: 0, _folder: folder })
+        Ok(Bench { conn, database, tried, steps: 0, _folder: folder, _server: server })
     }
 
     /// The down as somebody careful would run it by hand: in a transaction, the lock first.
