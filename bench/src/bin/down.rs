@@ -158,7 +158,7 @@ impl Bench {
         let folder = tempfile::tempdir()?;
         let mut both = Vec::new();
         for name in ["live", "tried"] {
-            let mut shadow = PostgresShadow::open(Arc::clone(&server), limits.clone(), &[]).await?;
+            let mut shadow = PostgresShadow::open(Arc::clone(&server), *limits, &[]).await?;
             let url = shadow.lend(&[]).await?.url;
             let url_file = folder.path().join(name);
             fs_err::write(&url_file, &url)?;
