@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use unship_core::sql::quote::QuoteError;
 
+pub(in crate::database) use crate::database::refused;
 use crate::ports::DatabaseFailure;
 
 /// Codes of PostgreSQL that are told apart here.
@@ -15,11 +16,6 @@ pub const QUERY_CANCELED: &str = "57014";
 const DISK_FULL: &str = "53100";
 const NO_PRIVILEGE: &str = "42501";
 const READ_ONLY: &str = "25006";
-
-/// A failure of our own finding: nothing was changed.
-pub fn refused(message: impl Into<String>, hint: impl Into<String>) -> DatabaseFailure {
-    DatabaseFailure { message: message.into(), hint: Some(hint.into()), in_doubt: false }
-}
 
 /// `what` was being done when the database said no.
 pub fn failed(what: impl Display, error: &sqlx::Error) -> DatabaseFailure {

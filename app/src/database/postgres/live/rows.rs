@@ -1,22 +1,16 @@
 //! The tool's version table: finding it, reading what is applied, changing its rows.
 
-use std::collections::BTreeSet;
-
 use sqlx::{AssertSqlSafe, PgConnection};
-use unship_core::down::{Applied, Program, RowChange, Value, difference, newest};
+use unship_core::down::{Program, RowChange, Value};
 use unship_core::sql::ObjectName;
 use unship_core::sql::quote;
 use unship_core::tools::{Rows, Tool, VersionTable, about};
 
 use super::failure::{failed, refused};
 use super::name::quoted;
+pub use crate::database::applied::Said;
+use crate::database::applied::{self, ROWS_MAX};
 use crate::ports::DatabaseFailure;
-
-/// More rows than any folder has files.
-const ROWS_MAX: usize = 100_000;
-
-/// What a version table says: what is applied, and the checksums beside the versions.
-pub type Said = (Applied, Vec<(String, Vec<u8>)>);
 
 /// The tables of that name, those on the search path first, with the names of their columns.
 const FIND: &str = "SELECT n.nspname::text, pg_table_is_visible(c.oid),
@@ -60,17 +54,7 @@ pub async fn read(conn: &mut PgConnection, tool: Tool, table: &ObjectName) -> Re
         .fetch_all(conn)
         .await
         .map_err(|error| failed(format_args!("reading the version table {table}"), &error))?;
-    if found.len() > ROWS_MAX {
-        return Err(refused(
-            format!("the version table {table} has more than {ROWS_MAX} rows"),
-            "is it the right one?",
-        ));
-    }
-    let dirty = found.iter().any(|(_, is_whole, _)| !is_whole);
-    let versions: BTreeSet<String> = found.iter().map(|(version, ..)| version.clone()).collect();
-    let checksums =
-        found.into_iter().filter_map(|(version, _, checksum)| Some((version, checksum?))).collect();
-    Ok((Applied { versions, dirty }, checksums))
+    applied::said(&table.to_string(), found)
 }
 
 /// Version as text, whether it was applied to its end, checksum.
@@ -102,49 +86,13 @@ fn select(about: &VersionTable, table: &ObjectName) -> Result<String, DatabaseFa
 /// Fails unless the version table is exactly as the program found it, its migration the newest one.
 pub async fn expect_before(conn: &mut PgConnection, program: &Program) -> Result<(), DatabaseFailure> {
     let (applied, _) = read(conn, program.tool, &program.table).await?;
-    if applied.dirty {
-        return Err(refused(
-            format!("the version table {} says that a migration broke off halfway", program.table),
-            format!("look at what it left, and mend it as {} wants it", program.tool),
-        ));
-    }
-    let wanted: BTreeSet<String> = program.applied.iter().cloned().collect();
-    if applied.versions != wanted {
-        return Err(refused(
-            format!(
-                "the version table {} is not as it was when the step down of {} was worked out: {}",
-                program.table,
-                program.migration,
-                difference(&wanted, &applied.versions)
-            ),
-            "somebody migrated in between: ask for the step again",
-        ));
-    }
-    if newest(program.tool, &applied.versions) != Some(program.version.as_str()) {
-        return Err(refused(
-            format!("{} is not the newest applied migration in {}", program.migration, program.table),
-            "only the newest one can be taken down",
-        ));
-    }
-    Ok(())
+    applied::expect_before(&program.table.to_string(), &applied, program)
 }
 
 /// Fails unless the version table is as the tool would have left it.
 pub async fn expect_after(conn: &mut PgConnection, program: &Program) -> Result<(), DatabaseFailure> {
     let (applied, _) = read(conn, program.tool, &program.table).await?;
-    let wanted = program.versions_after();
-    if applied.versions == wanted && !applied.dirty {
-        return Ok(());
-    }
-    let difference = difference(&wanted, &applied.versions);
-    Err(DatabaseFailure {
-        message: format!(
-            "the down of {} left other versions in {}: {difference}",
-            program.migration, program.table
-        ),
-        hint: None,
-        in_doubt: false,
-    })
+    applied::expect_after(&program.table.to_string(), &applied, program)
 }
 
 /// Makes the tool's own changes to its table.

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+pub(in crate::database) use crate::database::refused;
 use crate::ports::DatabaseFailure;
 
 /// Primary result codes of SQLite that are told apart here.
@@ -13,11 +14,6 @@ const CORRUPT: i32 = 11;
 const FULL: i32 = 13;
 const CANNOT_OPEN: i32 = 14;
 const NOT_A_DATABASE: i32 = 26;
-
-/// A failure of our own finding: nothing was changed.
-pub fn refused(message: impl Into<String>, hint: impl Into<String>) -> DatabaseFailure {
-    DatabaseFailure { message: message.into(), hint: Some(hint.into()), in_doubt: false }
-}
 
 /// `what` was being done when SQLite said no.
 pub fn failed(what: impl Display, error: &sqlx::Error) -> DatabaseFailure {

@@ -1,21 +1,15 @@
 //! The tool's version table: finding it, reading what is applied, changing its rows.
 
-use std::collections::BTreeSet;
-
 use sqlx::{AssertSqlSafe, SqliteConnection};
-use unship_core::down::{Applied, Program, RowChange, Value, difference, newest};
+use unship_core::down::{Program, RowChange, Value};
 use unship_core::sql::quote::sqlite_identifier;
 use unship_core::tools::{Rows, Tool, VersionTable, about};
 
 use super::failure::{failed, refused};
 use super::name;
+pub use crate::database::applied::Said;
+use crate::database::applied::{self, ROWS_MAX};
 use crate::ports::DatabaseFailure;
-
-/// More rows than any folder has files.
-const ROWS_MAX: usize = 100_000;
-
-/// What a version table says: what is applied, and the checksums beside the versions.
-pub type Said = (Applied, Vec<(String, Vec<u8>)>);
 
 /// Whether the tool's version table is there.
 pub async fn is_there(conn: &mut SqliteConnection, tool: Tool) -> Result<bool, DatabaseFailure> {
@@ -47,17 +41,7 @@ pub async fn read(conn: &mut SqliteConnection, tool: Tool) -> Result<Said, Datab
         .fetch_all(conn)
         .await
         .map_err(|error| failed(format_args!("reading the version table `{}`", table.name), &error))?;
-    if found.len() > ROWS_MAX {
-        return Err(refused(
-            format!("the version table `{}` has more than {ROWS_MAX} rows", table.name),
-            "is it the right one?",
-        ));
-    }
-    let dirty = found.iter().any(|(_, is_whole, _)| !is_whole);
-    let versions: BTreeSet<String> = found.iter().map(|(version, ..)| version.clone()).collect();
-    let checksums =
-        found.into_iter().filter_map(|(version, _, checksum)| Some((version, checksum?))).collect();
-    Ok((Applied { versions, dirty }, checksums))
+    applied::said(&format!("`{}`", table.name), found)
 }
 
 /// Version as text, whether it was applied to its end, checksum.
@@ -92,50 +76,13 @@ fn select(table: &VersionTable) -> Result<String, DatabaseFailure> {
 /// Fails unless the version table is exactly as the program found it, its migration the newest one.
 pub async fn expect_before(conn: &mut SqliteConnection, program: &Program) -> Result<(), DatabaseFailure> {
     let (applied, _) = read(conn, program.tool).await?;
-    if applied.dirty {
-        return Err(refused(
-            format!("the version table `{}` says that a migration broke off halfway", program.table),
-            format!("look at what it left, and mend it as {} wants it", program.tool),
-        ));
-    }
-    let wanted: BTreeSet<String> = program.applied.iter().cloned().collect();
-    if applied.versions != wanted {
-        return Err(refused(
-            format!(
-                "the version table `{}` is not as it was when the step down of {} was worked out: {}",
-                program.table,
-                program.migration,
-                difference(&wanted, &applied.versions)
-            ),
-            "somebody migrated in between: ask for the step again",
-        ));
-    }
-    if newest(program.tool, &applied.versions) != Some(program.version.as_str()) {
-        return Err(refused(
-            format!("{} is not the newest applied migration in `{}`", program.migration, program.table),
-            "only the newest one can be taken down",
-        ));
-    }
-    Ok(())
+    applied::expect_before(&format!("`{}`", program.table), &applied, program)
 }
 
 /// Fails unless the version table is as the tool would have left it.
 pub async fn expect_after(conn: &mut SqliteConnection, program: &Program) -> Result<(), DatabaseFailure> {
     let (applied, _) = read(conn, program.tool).await?;
-    let wanted = program.versions_after();
-    if applied.versions == wanted && !applied.dirty {
-        return Ok(());
-    }
-    Err(DatabaseFailure {
-        message: format!(
-            "the down of {} left other versions in `{}`: {}",
-            program.migration,
-            program.table,
-            difference(&wanted, &applied.versions)
-        ),
-        hint: None,
-        in_doubt: false,
-    })
+    applied::expect_after(&format!("`{}`", program.table), &applied, program)
 }
 
 /// Makes the tool's own changes to its table.
