@@ -48,7 +48,7 @@ pub struct Envelope {
     pub step: u32,
     /// 1 for the first attempt of a step.
     pub attempt: u32,
-    /// The run's epoch; [`HostRequest::Observe`] and [`HostRequest::Verify`] are answered whatever it is.
+    /// The run's epoch; what [only reads](HostRequest::only_reads) is answered whatever it is.
     pub epoch: Epoch,
     /// What is asked.
     pub request: HostRequest,
@@ -61,6 +61,8 @@ pub struct Envelope {
 pub enum HostRequest {
     /// Reads what the host has and runs.
     Observe,
+    /// Reads whose the host is.
+    Whose,
     /// Reads every file of a stored release and compares it with its manifest.
     Verify {
         /// The release that must be there.
@@ -137,7 +139,10 @@ pub const WRITE_BYTES_MAX: usize = 4 << 20;
 impl HostRequest {
     /// Whether the request changes nothing and is answered whatever the epoch.
     pub fn only_reads(&self) -> bool {
-        matches!(self, HostRequest::Observe | HostRequest::Verify { .. } | HostRequest::Look { .. })
+        matches!(
+            self,
+            HostRequest::Observe | HostRequest::Whose | HostRequest::Verify { .. } | HostRequest::Look { .. }
+        )
     }
 }
 
@@ -239,6 +244,11 @@ pub enum HostReply {
     Observed {
         /// The state.
         state: Box<HostState>,
+    },
+    /// To [`HostRequest::Whose`].
+    Whose {
+        /// Its epoch record; none when it was never claimed.
+        record: Option<EpochRecord>,
     },
     /// To [`HostRequest::Look`].
     Looked {

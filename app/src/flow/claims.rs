@@ -5,12 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use unship_core::plan::HostFacts;
+use unship_core::plan::{HostFacts, MissingHost};
 use unship_core::protocol::{Epoch, EpochRecord, Holder, HostReply, HostRequest, Refusal};
 use unship_core::release::{HostName, RunId};
 
 use super::FlowError;
-use super::observe::{question, unexpected};
+use super::observe::{ask_all, question, unexpected};
 use crate::ports::{Host, World};
 
 /// The epoch records of hosts.
@@ -21,21 +21,35 @@ pub(super) fn claims_of(hosts: &[HostFacts]) -> Claims {
     hosts.iter().map(|facts| (facts.host.clone(), facts.state.epoch.clone())).collect()
 }
 
+/// Whose every host is now, asked at the same time; beside them the hosts that did not answer. Fails only when not
+/// one of them answers.
+pub(super) async fn whose(world: &World, run: &RunId) -> Result<(Claims, Vec<MissingHost>), FlowError> {
+    let answers = ask_all(world, |host| async move {
+        match host.transport.call(question(run, HostRequest::Whose)).await? {
+            HostReply::Whose { record } => Ok((host.name.clone(), record)),
+            reply => Err(unexpected(host, reply)),
+        }
+    });
+    answers.await
+}
+
 /// Fails when another run was at a host since it was seen. Whoever waits while another rolls back, and then
 /// executes what was planned before, would take a second release back. A host that was not seen then is none of
 /// the plan's.
-pub(super) fn not_overtaken(seen: &Claims, hosts: &[HostFacts]) -> Result<(), FlowError> {
+pub(super) fn not_overtaken(seen: &Claims, now: &Claims) -> Result<(), FlowError> {
     let was_seen = |name: &HostName| seen.iter().any(|(host, _)| host == name);
-    let changed = claims_of(hosts).into_iter().find(|claim| was_seen(&claim.0) && !seen.contains(claim));
+    let changed = now.iter().find(|claim| was_seen(&claim.0) && !seen.contains(claim));
     match changed {
-        Some((host, Some(record))) => Err(FlowError::Overtaken { host, holder: Box::new(record.holder) }),
+        Some((host, Some(record))) => {
+            Err(FlowError::Overtaken { host: host.clone(), holder: Box::new(record.holder.clone()) })
+        }
         Some((_, None)) | None => Ok(()),
     }
 }
 
 /// The highest epoch that any host knows.
-pub(super) fn highest_epoch(hosts: &[HostFacts]) -> Epoch {
-    let epochs = hosts.iter().filter_map(|host| host.state.epoch.as_ref()).map(|record| record.epoch);
+pub(super) fn highest_epoch(claims: &Claims) -> Epoch {
+    let epochs = claims.iter().filter_map(|(_, record)| record.as_ref()).map(|record| record.epoch);
     epochs.max().unwrap_or(Epoch(0))
 }
 

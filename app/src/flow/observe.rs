@@ -25,31 +25,44 @@ pub(super) struct Fleet {
 
 /// The state of every host, asked at the same time. Fails only when not one of them answers.
 pub(super) async fn look(world: &World, run: &RunId) -> Result<Fleet, FlowError> {
+    let (hosts, missing) = ask_all(world, |host| observe_one(world, host, run, &[])).await?;
+    Ok(Fleet { hosts, missing })
+}
+
+/// What every host answers, asked at the same time; beside that those that did not, and those that the operator
+/// leaves out. Fails only when not one of them answers.
+pub(super) async fn ask_all<'w, T, F: Future<Output = Result<T, FlowError>>>(
+    world: &'w World,
+    ask: impl Fn(&'w Host) -> F,
+) -> Result<(Vec<T>, Vec<MissingHost>), FlowError> {
     let left_out = |host: &&Host| world.target.without.contains(&host.name);
     let why = "left out by the operator";
     let missing = world.hosts.iter().filter(left_out);
     let missing = missing.map(|host| MissingHost { host: host.name.clone(), why: why.to_owned() });
-    let mut fleet = Fleet { hosts: Vec::new(), missing: missing.collect() };
+    let (mut answers, mut missing) = (Vec::new(), missing.collect::<Vec<_>>());
     let asked = world.hosts.iter().filter(|host| !left_out(host));
-    let asked = asked.map(|host| async move { (host, observe_one(world, host, run, &[]).await) });
+    let asked = asked.map(|host| {
+        let asked = ask(host);
+        async move { (host, asked.await) }
+    });
     let mut first = None;
     for (host, answer) in futures_util::future::join_all(asked).await {
         match answer {
-            Ok(facts) => fleet.hosts.push(facts),
+            Ok(answer) => answers.push(answer),
             Err(error) => {
                 let why = match &error {
                     FlowError::Transport(error) => error.why.clone(),
                     FlowError::Host { error, .. } => error.clone(),
                     error => error.to_string(),
                 };
-                fleet.missing.push(MissingHost { host: host.name.clone(), why });
+                missing.push(MissingHost { host: host.name.clone(), why });
                 first = first.or(Some(error));
             }
         }
     }
     match first {
-        Some(error) if fleet.hosts.is_empty() => Err(error),
-        _ => Ok(fleet),
+        Some(error) if answers.is_empty() => Err(error),
+        _ => Ok((answers, missing)),
     }
 }
 
@@ -141,6 +154,7 @@ pub(super) fn unexpected(host: &Host, reply: HostReply) -> FlowError {
         HostReply::Refused { refusal } => FlowError::Refused { host: host.name.clone(), refusal },
         HostReply::Failed { error, hint, .. } => FlowError::Host { host: host.name.clone(), error, hint },
         HostReply::Observed { .. }
+        | HostReply::Whose { .. }
         | HostReply::Looked { .. }
         | HostReply::Staging { .. }
         | HostReply::Done { .. } => FlowError::Host {

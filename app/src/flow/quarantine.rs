@@ -8,8 +8,8 @@ use unship_core::protocol::{Epoch, Holder, HostReply, HostRequest};
 use unship_core::release::{HostName, Release, RunId, Tag};
 use unship_core::time::Timestamp;
 
-use super::claims::{claim, highest_epoch};
-use super::observe::{look, observe, question, unexpected};
+use super::claims::{claim, highest_epoch, whose};
+use super::observe::{look, question, unexpected};
 use super::{FlowError, unfinished};
 use crate::ports::World;
 
@@ -154,8 +154,11 @@ async fn lift_everywhere(
     release: &Release,
     reason: &str,
 ) -> Result<(), FlowError> {
-    let hosts = observe(world, &holder.run).await?;
-    let epoch = Epoch(highest_epoch(&hosts).0 + 1);
+    let (claims, missing) = whose(world, &holder.run).await?;
+    if !missing.is_empty() {
+        return Err(FlowError::HostsMissing { hosts: missing });
+    }
+    let epoch = Epoch(highest_epoch(&claims).0 + 1);
     if let Some((_, error)) = claim(world.hosts.iter(), holder, epoch).await?.into_iter().next() {
         return Err(error);
     }

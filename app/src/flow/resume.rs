@@ -5,9 +5,9 @@ use unship_core::aftercare::Notice;
 use unship_core::journal::{Entry, Event, Next, Outcome, State, fold};
 use unship_core::plan::{HostFacts, MissingHost, RunKind};
 use unship_core::protocol::{Epoch, Holder};
-use unship_core::release::RunId;
+use unship_core::release::{HostName, RunId};
 
-use super::claims::{claim, claims_of, highest_epoch, must_be_above, not_overtaken};
+use super::claims::{Claims, claim, claims_of, highest_epoch, must_be_above, not_overtaken, whose};
 use super::observe::{Fleet, look};
 use super::run::Run;
 use super::{FlowError, RunReport};
@@ -74,21 +74,27 @@ pub(super) async fn settled(world: &World, run: &RunId) -> Result<Fleet, FlowErr
         return Err(LedgerError::Held { holder: Box::new(holder) }.into());
     }
     let ended = fleet.hosts.iter().filter_map(|facts| facts.state.epoch.as_ref()).all(|record| record.ended);
-    // One host says by itself that nobody is at work. Several are looked at twice, because a run may have come
-    // between the first and the last of them. A claim that stays without a holder was left by a process that
-    // died.
+    // One host says by itself that nobody is at work. Several are asked again whose they are, because a run may have
+    // come between the first and the last of them.
     if !ended || fleet.hosts.len() > 1 {
         let seen = claims_of(&fleet.hosts);
-        let again = look(world, run).await?;
-        not_overtaken(&seen, &again.hosts)?;
+        // A claim that stays without a holder was left by a process that died, and its last request with it: that may
+        // have come to its end only now.
+        let later = if ended { None } else { Some(look(world, run).await?) };
+        let (claims, missing) = match &later {
+            Some(later) => (claims_of(&later.hosts), later.missing.clone()),
+            None => whose(world, run).await?,
+        };
+        not_overtaken(&seen, &claims)?;
+        let of = |claims: &Claims, name: &HostName| claims.iter().any(|(host, _)| host == name);
         // One that answered only the second time may have had a run while it was not looked at.
-        let was_seen = |facts: &HostFacts| seen.iter().any(|(host, _)| *host == facts.host);
-        let (hosts, late): (Vec<_>, Vec<_>) = again.hosts.into_iter().partition(was_seen);
-        let late = late.into_iter().map(|facts| MissingHost {
-            host: facts.host,
+        let late = claims.iter().filter(|(host, _)| !of(&seen, host)).map(|(host, _)| MissingHost {
+            host: host.clone(),
             why: "it answered only when it was asked again".into(),
         });
-        fleet = Fleet { hosts, missing: again.missing.into_iter().chain(late).collect() };
+        let both = |facts: &HostFacts| of(&seen, &facts.host) && of(&claims, &facts.host);
+        let hosts = later.map_or(fleet.hosts, |later| later.hosts).into_iter().filter(both).collect();
+        fleet = Fleet { hosts, missing: missing.into_iter().chain(late).collect() };
         if fleet.hosts.is_empty() {
             return Err(FlowError::HostsMissing { hosts: fleet.missing });
         }
@@ -217,15 +223,15 @@ async fn reopen<'a>(
     }
     holder.what = run.title();
     // A host that is away is claimed when it is asked for something; its steps fail until then.
-    let fleet = look(world, name).await?;
-    let mut above = highest_epoch(&fleet.hosts).max(run.epoch());
+    let (claims, _) = whose(world, name).await?;
+    let mut above = highest_epoch(&claims).max(run.epoch());
     let without = run.without();
     let answering = || {
         world
             .hosts
             .iter()
             .filter(|host| !without.contains(&host.name))
-            .filter(|host| fleet.hosts.iter().any(|facts| facts.host == host.name))
+            .filter(|host| claims.iter().any(|(name, _)| *name == host.name))
     };
     let mut unclaimed = None;
     for _ in 0..=world.hosts.len() {

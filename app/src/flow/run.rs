@@ -15,9 +15,8 @@ use unship_core::plan::{Plan, RunKind, Step};
 use unship_core::protocol::{Epoch, Holder};
 use unship_core::release::{HostName, Release, RunId};
 
-use super::claims::{Claims, Unclaimed, claim, highest_epoch, must_be_above, not_overtaken, unclaim};
+use super::claims::{Claims, Unclaimed, claim, highest_epoch, must_be_above, not_overtaken, unclaim, whose};
 use super::heartbeat::Heartbeat;
-use super::observe::look;
 use super::pulse::Watch;
 use super::work::{Came, End, Job};
 use super::{FlowError, RunReport, resume};
@@ -76,9 +75,9 @@ async fn start(
         return Err(FlowError::Unfinished { run, what, who });
     }
     resume::put_empty_aside(world)?;
-    let fleet = look(world, &prepared.run).await?;
-    not_overtaken(&prepared.seen, &fleet.hosts)?;
-    let epoch = Epoch(highest_epoch(&fleet.hosts).0 + 1);
+    let (claims, _) = whose(world, &prepared.run).await?;
+    not_overtaken(&prepared.seen, &claims)?;
+    let epoch = Epoch(highest_epoch(&claims).0 + 1);
     let without: BTreeSet<HostName> =
         prepared.plan.without.iter().map(|missing| missing.host.clone()).collect();
     let kind = prepared.plan.kind;

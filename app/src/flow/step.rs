@@ -374,6 +374,7 @@ fn refused(reply: HostReply) -> StepError {
         HostReply::Failed { error, hint, .. } => StepError::with_hint(error, hint),
         HostReply::Refused { refusal } => StepError::new(refusal.to_string()),
         HostReply::Observed { .. }
+        | HostReply::Whose { .. }
         | HostReply::Looked { .. }
         | HostReply::Staging { .. }
         | HostReply::Done { .. } => StepError::new("the host gave an answer that does not fit the question"),

@@ -18,6 +18,7 @@ enum Answer {
     Failed { unchanged: bool, actions: Vec<String> },
     Refused(Refusal),
     Observed,
+    Whose(Option<EpochRecord>),
 }
 
 fn answer(reply: HostReply) -> Answer {
@@ -29,6 +30,7 @@ fn answer(reply: HostReply) -> Answer {
     };
     match reply {
         HostReply::Observed { .. } | HostReply::Looked { .. } => Answer::Observed,
+        HostReply::Whose { record } => Answer::Whose(record),
         HostReply::Staging { missing, published } => Answer::Staging { missing, published },
         HostReply::Done { actions } => Answer::Done(names(actions)),
         HostReply::Failed { unchanged, actions, .. } => Answer::Failed { unchanged, actions: names(actions) },
@@ -112,7 +114,7 @@ impl Both {
             1 => vec![HostRequest::Quarantine { release, reason: format!("reason {}", chance.below(2)) }],
             2 | 3 => vec![HostRequest::LiftQuarantine { release }],
             4 => vec![HostRequest::Prune { keep: vec![digest] }],
-            5 => vec![HostRequest::Unclaim],
+            5 => vec![HostRequest::Unclaim, HostRequest::Whose],
             6 => vec![HostRequest::Publish { digest, capsule: Box::new(kept.capsule.clone()) }],
             7..12 => {
                 // All of a staging, or what comes before a crash.

@@ -202,7 +202,10 @@ fn deliver(
         }
         HostReply::Failed { error, .. } => format!("failed: {error}"),
         HostReply::Refused { refusal } => format!("refused: {refusal}"),
-        HostReply::Observed { .. } | HostReply::Looked { .. } | HostReply::Staging { .. } => String::new(),
+        HostReply::Observed { .. }
+        | HostReply::Whose { .. }
+        | HostReply::Looked { .. }
+        | HostReply::Staging { .. } => String::new(),
     };
     let (run, epoch, what) = (&envelope.run, envelope.epoch.0, word(envelope));
     shared.note(&format!("{} <- {process} {run} epoch {epoch} {what}: {answer}", host.name));

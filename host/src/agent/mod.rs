@@ -116,6 +116,7 @@ impl Agent {
                 self.store.verify(&release)?;
                 Ok(done(began, Some(format!("verify {release}"))))
             }
+            HostRequest::Whose => Ok(HostReply::Whose { record: self.epoch.read()? }),
             HostRequest::Look { units } => Ok(HostReply::Looked { units: look::look(&units)? }),
             _ => Ok(HostReply::Observed { state: Box::new(self.observe()?) }),
         }
@@ -167,6 +168,7 @@ impl Agent {
             HostRequest::Prune { keep } => return self.prune(keep),
             // Answered before the lock and above.
             HostRequest::Observe
+            | HostRequest::Whose
             | HostRequest::Verify { .. }
             | HostRequest::Look { .. }
             | HostRequest::Claim { .. }

@@ -27,7 +27,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// How many ended jobs are remembered until somebody asks for them.
 const JOBS_MAX: usize = 1_000;
 
-/// The properties of one interface of a unit.
+/// The properties of a unit, those of its kind as well.
 pub(super) type Properties = HashMap<String, OwnedVariant>;
 
 /// A loaded unit.
@@ -37,7 +37,6 @@ pub(super) struct Listed {
     pub(super) load_state: String,
     pub(super) active_state: String,
     pub(super) sub_state: String,
-    pub(super) path: OwnedObjectPath,
 }
 
 /// One of systemd's answers: name, description, load, active and sub state, what it follows, path, job.
@@ -166,29 +165,15 @@ impl Bus {
     pub(super) fn list(&self, patterns: &[String]) -> Result<Vec<Listed>, SystemdError> {
         let states: Vec<String> = Vec::new();
         let rows: Vec<ListedRow> = self.manager("ListUnitsByPatterns", &(states, patterns))?;
-        let listed = |row: ListedRow| Listed {
-            name: row.0,
-            load_state: row.2,
-            active_state: row.3,
-            sub_state: row.4,
-            path: row.6,
-        };
+        let listed =
+            |row: ListedRow| Listed { name: row.0, load_state: row.2, active_state: row.3, sub_state: row.4 };
         Ok(rows.into_iter().map(listed).collect())
     }
 
-    /// Has systemd read a unit if it has not, and answers where it is.
-    pub(super) fn load(&self, unit: &str) -> Result<OwnedObjectPath, SystemdError> {
-        self.manager("LoadUnit", &(unit,))
-    }
-
-    /// All properties of one interface of a unit: `Unit`, `Service`, `Socket` or `Timer`.
-    pub(super) fn properties(
-        &self,
-        path: &OwnedObjectPath,
-        interface: &str,
-    ) -> Result<Properties, SystemdError> {
-        let interface = format!("{SERVICE}.{interface}");
-        self.call(path.as_str(), PROPERTIES, "GetAll", &(interface,), CALL_LIMIT)
+    /// All properties of a unit, which systemd reads if it has not. All interfaces at once: a unit that nothing uses is
+    /// forgotten between two questions and read for each anew.
+    pub(super) fn properties(&self, unit: &str) -> Result<Properties, SystemdError> {
+        self.call(&unit_path(unit), PROPERTIES, "GetAll", &("",), CALL_LIMIT)
     }
 
     /// Has systemd begin a job that takes the place of any other of the unit.
@@ -256,6 +241,20 @@ impl Bus {
     }
 }
 
+/// Where systemd has a unit, as its bus names have it: what is no letter or digit, and a digit in front, is written as
+/// `_` with two hexadecimal digits (sd_bus_path_encode(3)).
+fn unit_path(unit: &str) -> String {
+    let mut path = format!("{MANAGER_PATH}/unit/");
+    for (index, byte) in unit.bytes().enumerate() {
+        match byte {
+            b'0'..=b'9' if index > 0 => path.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' => path.push(char::from(byte)),
+            byte => path.push_str(&format!("_{byte:02x}")),
+        }
+    }
+    path
+}
+
 async fn connect_and_listen(ended: Ended) -> zbus::Result<(Connection, watch::Receiver<u64>)> {
     let connection = Connection::system().await?;
     let rule =
@@ -287,3 +286,7 @@ async fn listen(mut stream: MessageStream, told: watch::Sender<u64>, ended: Ende
         told.send_modify(|count| *count += 1);
     }
 }
+
+#[cfg(test)]
+#[path = "bus_tests.rs"]
+mod tests;

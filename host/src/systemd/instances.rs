@@ -28,9 +28,9 @@ struct Seen {
 impl Systemd {
     /// The slots and how the latest processes ended.
     pub(crate) fn read_status(&mut self) -> Result<(View, Vec<InstanceExit>), SystemdError> {
-        self.wants_exits = true;
+        self.observes = true;
         let seen = self.see();
-        self.wants_exits = false;
+        self.observes = false;
         let seen = seen?;
         let exits = seen.exits.clone();
         Ok((self.note(seen), exits))
@@ -96,7 +96,7 @@ impl Systemd {
         if Activity::of(&listed.active_state, &listed.sub_state) == Activity::Inactive {
             return Ok(());
         }
-        let facts = ServiceFacts::at(self.bus()?, &listed.name, &listed.path)?;
+        let facts = ServiceFacts::read(self.bus()?, &listed.name)?;
         if facts.activity == Activity::Failed && self.told.contains(&facts.invocation) {
             // It ended because it was told to; that it did not say so with status 0 is no failure.
             self.bus()?.reset_failed(&facts.name)?;
@@ -115,7 +115,8 @@ impl Systemd {
         };
         let listener = match &names.socket {
             None => ListenerView::None,
-            Some(socket) => self.listener(socket),
+            Some(socket) if self.observes => self.listener(socket),
+            Some(_) => ListenerView::Unknown,
         };
         let slot = slot_number(&facts.name, &release);
         self.names.insert(slot, facts.name.clone());
@@ -165,7 +166,7 @@ impl Systemd {
             asked,
             status,
         };
-        if self.wants_exits && (facts.restarts > 0 || facts.activity == Activity::Failed) {
+        if self.observes && (facts.restarts > 0 || facts.activity == Activity::Failed) {
             for (invocation, status, at) in journal::failed_exits(&facts.name) {
                 // The unit itself knows its latest process best.
                 if facts.exit.is_none() || invocation != facts.invocation {

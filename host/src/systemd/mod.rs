@@ -54,8 +54,8 @@ pub(crate) struct Systemd {
     flips: Option<Vec<UnitFlip>>,
     /// Files were written that systemd has not read.
     stale: bool,
-    /// The present look is for how processes ended, too.
-    wants_exits: bool,
+    /// The present look is for an observation: it takes in how processes ended, and what they listen on.
+    observes: bool,
     sequence: u64,
     slots: Vec<SlotView>,
     /// Which unit of systemd a slot is.
@@ -84,7 +84,7 @@ impl Systemd {
             bus: None,
             flips: None,
             stale: false,
-            wants_exits: false,
+            observes: false,
             sequence: 0,
             slots: Vec::new(),
             names: HashMap::new(),

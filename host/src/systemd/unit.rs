@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use unship_core::time::Timestamp;
-use zbus::{OwnedObjectPath, Variant};
+use zbus::Variant;
 
 use super::SystemdError;
 use super::bus::{Bus, Properties};
@@ -84,42 +84,35 @@ const CODE_EXITED: i32 = 1;
 impl ServiceFacts {
     /// Reads a unit, loaded or not.
     pub(super) fn read(bus: &Bus, name: &str) -> Result<ServiceFacts, SystemdError> {
-        ServiceFacts::at(bus, name, &bus.load(name)?)
+        Ok(ServiceFacts::of(name, &bus.properties(name)?))
     }
 
-    /// Reads a loaded unit.
-    pub(super) fn at(bus: &Bus, name: &str, path: &OwnedObjectPath) -> Result<ServiceFacts, SystemdError> {
-        let unit = bus.properties(path, "Unit")?;
-        let service = bus.properties(path, "Service")?;
-        Ok(ServiceFacts::of(name, &unit, &service))
-    }
-
-    fn of(name: &str, unit: &Properties, service: &Properties) -> ServiceFacts {
-        let pid = number(service, "ExecMainPID");
-        let code = signed(service, "ExecMainCode");
-        let status = signed(service, "ExecMainStatus");
+    fn of(name: &str, unit: &Properties) -> ServiceFacts {
+        let pid = number(unit, "ExecMainPID");
+        let code = signed(unit, "ExecMainCode");
+        let status = signed(unit, "ExecMainStatus");
         let exit = (code != 0 && pid != 0).then(|| ExitFacts {
             pid: u32::try_from(pid).unwrap_or(0),
             status: if code == CODE_EXITED { status } else { -status },
-            at: timestamp(number(service, "ExecMainExitTimestamp")),
+            at: timestamp(number(unit, "ExecMainExitTimestamp")),
         });
         ServiceFacts {
             name: name.to_owned(),
             load_state: text(unit, "LoadState"),
             activity: Activity::of(&text(unit, "ActiveState"), &text(unit, "SubState")),
-            kind: text(service, "Type"),
-            program: program(service),
-            reloads: service.get("ExecReload").is_some_and(|value| first_command(value).is_some()),
+            kind: text(unit, "Type"),
+            program: program(unit),
+            reloads: unit.get("ExecReload").is_some_and(|value| first_command(value).is_some()),
             start_limit_interval_us: number(unit, "StartLimitIntervalUSec"),
-            stop_limit_ms: number(service, "TimeoutStopUSec") / 1_000,
+            stop_limit_ms: number(unit, "TimeoutStopUSec") / 1_000,
             triggered_by: texts(unit, "TriggeredBy"),
             fragment: text(unit, "FragmentPath"),
-            main_pid: u32::try_from(number(service, "MainPID")).unwrap_or(0),
+            main_pid: u32::try_from(number(unit, "MainPID")).unwrap_or(0),
             invocation: invocation(unit),
-            restarts: u32::try_from(number(service, "NRestarts")).unwrap_or(u32::MAX),
-            result: text(service, "Result"),
+            restarts: u32::try_from(number(unit, "NRestarts")).unwrap_or(u32::MAX),
+            result: text(unit, "Result"),
             exit,
-            started_at: timestamp(number(service, "ExecMainStartTimestamp")),
+            started_at: timestamp(number(unit, "ExecMainStartTimestamp")),
             left_inactive_us: number(unit, "InactiveExitTimestampMonotonic"),
             entered_active_us: number(unit, "ActiveEnterTimestampMonotonic"),
             state_since_us: number(unit, "StateChangeTimestampMonotonic"),
@@ -148,10 +141,8 @@ pub(super) struct SocketFacts {
 
 impl SocketFacts {
     pub(super) fn read(bus: &Bus, name: &str) -> Result<SocketFacts, SystemdError> {
-        let path = bus.load(name)?;
-        let unit = bus.properties(&path, "Unit")?;
-        let socket = bus.properties(&path, "Socket")?;
-        let listen = socket.get("Listen").and_then(|value| match &**value {
+        let unit = bus.properties(name)?;
+        let listen = unit.get("Listen").and_then(|value| match &**value {
             Variant::Array(array) => array.iter().find_map(|item| match item {
                 Variant::Structure(pair) => match pair.fields() {
                     [Variant::Str(_), Variant::Str(address)] => Some(address.to_string()),
@@ -164,8 +155,8 @@ impl SocketFacts {
         Ok(SocketFacts {
             load_state: text(&unit, "LoadState"),
             activity: Activity::of(&text(&unit, "ActiveState"), &text(&unit, "SubState")),
-            accept: flag(&socket, "Accept"),
-            trigger_limit_interval_us: number(&socket, "TriggerLimitIntervalUSec"),
+            accept: flag(&unit, "Accept"),
+            trigger_limit_interval_us: number(&unit, "TriggerLimitIntervalUSec"),
             listen,
             stale: flag(&unit, "NeedDaemonReload"),
         })
@@ -186,13 +177,11 @@ pub(super) struct TimerFacts {
 
 impl TimerFacts {
     pub(super) fn read(bus: &Bus, name: &str) -> Result<TimerFacts, SystemdError> {
-        let path = bus.load(name)?;
-        let unit = bus.properties(&path, "Unit")?;
-        let timer = bus.properties(&path, "Timer")?;
+        let unit = bus.properties(name)?;
         Ok(TimerFacts {
             load_state: text(&unit, "LoadState"),
             activity: Activity::of(&text(&unit, "ActiveState"), &text(&unit, "SubState")),
-            unit: text(&timer, "Unit"),
+            unit: text(&unit, "Unit"),
             invocation: invocation(&unit),
             since: timestamp(number(&unit, "ActiveEnterTimestamp")),
             stale: flag(&unit, "NeedDaemonReload"),
@@ -202,7 +191,7 @@ impl TimerFacts {
 
 /// The files that systemd read a unit of any kind from: its own and the drop-ins, in their order.
 pub(super) fn files(bus: &Bus, name: &str) -> Result<Vec<String>, SystemdError> {
-    let unit = bus.properties(&bus.load(name)?, "Unit")?;
+    let unit = bus.properties(name)?;
     let mut files = vec![text(&unit, "FragmentPath")];
     files.extend(texts(&unit, "DropInPaths"));
     files.retain(|path| !path.is_empty());
@@ -211,7 +200,7 @@ pub(super) fn files(bus: &Bus, name: &str) -> Result<Vec<String>, SystemdError> 
 
 /// Whether systemd finds the file of a unit of any kind.
 pub(super) fn is_there(bus: &Bus, name: &str) -> Result<bool, SystemdError> {
-    let load_state = text(&bus.properties(&bus.load(name)?, "Unit")?, "LoadState");
+    let load_state = text(&bus.properties(name)?, "LoadState");
     Ok(is_there_by(&load_state))
 }
 
@@ -221,7 +210,7 @@ fn is_there_by(load_state: &str) -> bool {
 
 /// What a unit of any kind is doing.
 pub(super) fn activity(bus: &Bus, name: &str) -> Result<Activity, SystemdError> {
-    let unit = bus.properties(&bus.load(name)?, "Unit")?;
+    let unit = bus.properties(name)?;
     Ok(Activity::of(&text(&unit, "ActiveState"), &text(&unit, "SubState")))
 }
 

@@ -6,8 +6,8 @@ use unship_core::protocol::{Epoch, Holder};
 use unship_core::release::{RunId, Tag};
 
 use super::Subject;
-use crate::flow::claims::{claim, highest_epoch, unclaim};
-use crate::flow::observe::{Fleet, look, serving};
+use crate::flow::claims::{claim, highest_epoch, unclaim, whose};
+use crate::flow::observe::{look, serving};
 use crate::flow::{FlowError, span, unfinished};
 use crate::ports::World;
 
@@ -74,12 +74,12 @@ async fn claimed(world: &World, holder: &Holder) -> Result<Epoch, FlowError> {
         let Holder { run, what, who, .. } = other.holder;
         return Err(FlowError::Unfinished { run, what, who });
     }
-    let Fleet { hosts, missing } = look(world, &holder.run).await?;
+    let (claims, missing) = whose(world, &holder.run).await?;
     for host in &missing {
         world.progress.note(&format!("{} is not claimed: {}", host.host, host.why));
     }
-    let epoch = Epoch(highest_epoch(&hosts).0 + 1);
-    let answered = world.hosts.iter().filter(|host| hosts.iter().any(|facts| facts.host == host.name));
+    let epoch = Epoch(highest_epoch(&claims).0 + 1);
+    let answered = world.hosts.iter().filter(|host| claims.iter().any(|(name, _)| *name == host.name));
     for (host, error) in claim(answered, holder, epoch).await? {
         world.progress.note(&format!("{host} is not claimed: {error}"));
     }

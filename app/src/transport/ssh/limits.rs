@@ -22,6 +22,7 @@ const UNIT_MS_MAX: u64 = 10_000;
 pub(super) fn answer_max(request: &HostRequest) -> Duration {
     match request {
         HostRequest::Observe
+        | HostRequest::Whose
         | HostRequest::Look { .. }
         | HostRequest::Claim { .. }
         | HostRequest::Unclaim

@@ -154,6 +154,7 @@ impl ModelHost {
             HostRequest::Observe => {
                 return Ok(Some(HostReply::Observed { state: Box::new(self.state()) }));
             }
+            HostRequest::Whose => return Ok(Some(HostReply::Whose { record: self.epoch.clone() })),
             HostRequest::Look { units } => {
                 let units = units.iter().map(|name| self.unit(name)).collect();
                 return Ok(Some(HostReply::Looked { units }));
@@ -208,6 +209,7 @@ impl ModelHost {
             HostRequest::Adopt { adoption } => self.adopt(adoption, act)?,
             HostRequest::Prune { keep } => self.prune(keep, act),
             HostRequest::Observe
+            | HostRequest::Whose
             | HostRequest::Verify { .. }
             | HostRequest::Look { .. }
             | HostRequest::Claim { .. }

@@ -83,7 +83,7 @@ impl Monitor {
     fn judge(&self, host: &HostName, process: u64, envelope: &Envelope) {
         let mut seen = lock(&self.seen);
         match &envelope.request {
-            HostRequest::Observe | HostRequest::Verify { .. } | HostRequest::Look { .. } => return,
+            request if request.only_reads() => return,
             HostRequest::Claim { .. } => {
                 if let Some((epoch, _)) = seen.claims.get(host)
                     && *epoch > envelope.epoch
