@@ -129,7 +129,8 @@ impl Pairing {
                 for column in columns {
                     let (before, after) =
                         (sqlite_identifier(&column.before)?, sqlite_identifier(&column.after)?);
-                    parts.push(format!("a.{after} = b.{before}"));
+                    // SQLite lets NULLs into a primary key that is not the rowid.
+                    parts.push(format!("a.{after} IS b.{before}"));
                 }
                 parts.join(" AND ")
             }
@@ -253,7 +254,7 @@ async fn pairing(
     Ok(Pairing::Rowid { before, after: now })
 }
 
-/// Whether these columns are different in every row, and never NULL.
+/// Whether these columns are different in every row, where one NULL is as another.
 async fn is_key(
     conn: &mut SqliteConnection,
     table: &Compared,
@@ -270,11 +271,11 @@ async fn is_key(
     let (from, list) = (of.quoted(schema)?, columns.join(", "));
     let nulls = columns.iter().map(|column| format!("{column} IS NULL")).collect::<Vec<_>>().join(" OR ");
     let all = Rows::all(format!("{from} AS t"));
-    if count(conn, table, &all.and(&format!("({nulls})"))).await? > 0 {
-        return Ok(false);
+    if is_declared && count(conn, table, &all.and(&format!("({nulls})"))).await? == 0 {
+        return Ok(true);
     }
     let twice = format!("(SELECT 1 FROM {from} AS t GROUP BY {list} HAVING count(*) > 1 LIMIT 1)");
-    Ok(is_declared || count(conn, table, &Rows::all(twice)).await? == 0)
+    Ok(count(conn, table, &Rows::all(twice)).await? == 0)
 }
 
 /// Whether a table without a key has as many rows as before, and in every place the same row under another rowid. If

@@ -118,11 +118,13 @@ impl<'a> Returning<'a> {
         // A rowid that nobody gave is taken by chance: the row gets another one.
         let by_chance =
             if self.layout.key.is_none() && self.table.has_hidden_rowid() { "TRUE" } else { "FALSE" };
+        let is_twice = self.is_twice()?;
         let sql = format!(
             "CREATE TABLE {words} (row INTEGER PRIMARY KEY, what TEXT NOT NULL); \
              INSERT OR IGNORE INTO {words} SELECT s.unship_row, CASE \
              WHEN {is_there} IS NULL AND s.unship_state = 'gone' THEN 'insert' \
              WHEN {is_there} IS NULL THEN 'missing' \
+             WHEN {is_twice} THEN 'changed' \
              WHEN {is_same} THEN 'same' \
              WHEN s.unship_state = 'gone' AND {by_chance} THEN 'insert' \
              WHEN s.unship_state = 'kept' AND {is_unchanged} THEN 'update' \
@@ -130,6 +132,18 @@ impl<'a> Returning<'a> {
              FROM {store} AS s LEFT JOIN {target} AS t ON {is_it} WHERE s.unship_done = 0"
         );
         self.say(conn, &sql).await
+    }
+
+    /// Whether another row has the key of `t` as well, as those that no constraint keeps apart may since the down: which
+    /// of them `s` was nobody can say.
+    fn is_twice(&self) -> Result<String, DatabaseFailure> {
+        let (Some(key), Some(rowid)) = (&self.layout.key, self.table.rowid) else { return Ok("FALSE".to_owned()) };
+        let key = name::columns("o", key.iter().map(String::as_str))?.join(", ");
+        Ok(format!(
+            "t.{rowid} IN (SELECT id FROM (SELECT o.{rowid} AS id, count(*) OVER (PARTITION BY {key}) AS rows \
+             FROM {} AS o) WHERE rows > 1)",
+            self.target
+        ))
     }
 
     async fn insert(&self, conn: &mut SqliteConnection) -> Result<(), DatabaseFailure> {
