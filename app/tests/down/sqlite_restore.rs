@@ -106,6 +106,33 @@ async fn unique_values_that_changed_places_find_back() {
     assert_eq!(world.dump().await, before);
 }
 
+/// SQLite lets NULLs into a primary key. A rebuilt table deals out its rowids anew, here in the order of an index, so
+/// that they tell no row.
+#[tokio::test]
+async fn rows_with_nulls_in_their_key_come_back_to_a_rebuilt_table_unless_two_are_alike_since() {
+    let down = "CREATE TABLE made (id, v, PRIMARY KEY (id, v)); INSERT INTO made SELECT id, v FROM t;
+        DROP TABLE t; ALTER TABLE made RENAME TO t;";
+    let steps = [
+        pair("CREATE TABLE t (id, v, PRIMARY KEY (id, v));", ""),
+        pair("ALTER TABLE t ADD COLUMN added;", down),
+    ];
+    for (meanwhile, conflicts) in [("SELECT 1", 0), ("INSERT INTO t (id, v) VALUES (106, NULL)", 1)] {
+        let world = World::new(Tool::Sqlx, &steps).await;
+        world.run("INSERT INTO t VALUES (100, 4, 'a'), (6, 1, '-'), (3, 2, 'b'), (106, NULL, 'c')").await;
+        world.run("DELETE FROM t WHERE id = 6").await;
+        let program = world.accepted().await;
+        world.down(&program).await.expect("a step");
+        world.run(meanwhile).await;
+        world.up_again().await;
+        let restored = world.restore(OnConflict::Saved, false).await.expect("put back");
+        assert_eq!((restored.rows, restored.conflicts_count), (3 - conflicts, conflicts), "{restored:?}");
+        let back = "SELECT count(*) FROM t WHERE (id, v, added) IN (VALUES (100, 4, 'a'), (3, 2, 'b'))";
+        assert_eq!(world.number(back).await, 2);
+        let of_null = "SELECT count(*) FROM t WHERE v IS NULL AND added IS 'c'";
+        assert_eq!(world.number(of_null).await, 1 - i64::try_from(conflicts).expect("small"));
+    }
+}
+
 #[tokio::test]
 async fn triggers_write_nothing_while_rows_come_back_and_are_there_afterwards() {
     let base = "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT); CREATE TABLE log (line TEXT);

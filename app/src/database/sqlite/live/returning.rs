@@ -137,7 +137,9 @@ impl<'a> Returning<'a> {
     /// Whether another row has the key of `t` as well, as those that no constraint keeps apart may since the down: which
     /// of them `s` was nobody can say.
     fn is_twice(&self) -> Result<String, DatabaseFailure> {
-        let (Some(key), Some(rowid)) = (&self.layout.key, self.table.rowid) else { return Ok("FALSE".to_owned()) };
+        let (Some(key), Some(rowid)) = (&self.layout.key, self.table.rowid) else {
+            return Ok("FALSE".to_owned());
+        };
         let key = name::columns("o", key.iter().map(String::as_str))?.join(", ");
         Ok(format!(
             "t.{rowid} IN (SELECT id FROM (SELECT o.{rowid} AS id, count(*) OVER (PARTITION BY {key}) AS rows \
