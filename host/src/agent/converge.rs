@@ -106,6 +106,7 @@ impl<'a> Converging<'a> {
         // a worker starts only when its predecessor is gone.
         self.end_where(spec.drain_ms_max, |slot| is_other(slot) && is_alone(slot))?;
         self.bring_up(target, alone.into_iter(), spec.drain_ms_max)?;
+        self.end_twins(target, spec.drain_ms_max)?;
         self.settle()
     }
 
@@ -178,6 +179,7 @@ impl<'a> Converging<'a> {
             failure.and(&format!("the other release was stopped first, {serves} serves now"))
         })?;
         self.end_where(drain_ms_max, |slot| is_other(slot) || slot.instance.release.is_hold())?;
+        self.end_twins(target, drain_ms_max)?;
         self.settle()
     }
 
@@ -408,6 +410,21 @@ impl<'a> Converging<'a> {
             self.did(began, format!("shorten the drain of {name} to {drain_ms_max} ms"));
         }
         Ok(())
+    }
+
+    /// Ends what runs of the target twice: while nothing served, a connection may have started it too.
+    fn end_twins(&mut self, target: &Release, drain_ms_max: u64) -> Result<(), Failure> {
+        let mut twins = Vec::new();
+        for unit in &self.spec.units {
+            let is_of_unit = |slot: &&SlotView| {
+                !slot.asked && slot.instance.unit == unit.name && slot.instance.release == *target
+            };
+            let mut slots: Vec<&SlotView> = self.view.slots.iter().filter(is_of_unit).collect();
+            slots.sort_by_key(|slot| (slot.instance.state == InstanceState::Ready, self.is_new(slot.slot)));
+            slots.pop();
+            twins.extend(slots.into_iter().map(|slot| slot.slot));
+        }
+        self.stop_where(drain_ms_max, |slot| twins.contains(&slot.slot))
     }
 
     /// Stops instances and waits until all are gone; the runner kills what does not go.

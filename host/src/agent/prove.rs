@@ -80,9 +80,13 @@ fn has_argument(pid: u32, wanted: &[u8]) -> bool {
     read_bounded(&format!("/proc/{pid}/cmdline")).split(|byte| *byte == 0).any(|found| found == wanted)
 }
 
+/// Also by a link: what a connection starts is named by what is current.
 fn has_argument_in(pid: u32, files: &Path) -> bool {
     let arguments = read_bounded(&format!("/proc/{pid}/cmdline"));
-    arguments
-        .split(|byte| *byte == 0)
-        .any(|argument| Path::new(std::ffi::OsStr::from_bytes(argument)).starts_with(files))
+    let real = fs_err::canonicalize(files).unwrap_or_else(|_| files.to_owned());
+    arguments.split(|byte| *byte == 0).any(|argument| {
+        let path = Path::new(std::ffi::OsStr::from_bytes(argument));
+        let leads = || fs_err::canonicalize(path).is_ok_and(|path| path.starts_with(&real));
+        path.starts_with(files) || path.is_absolute() && leads()
+    })
 }

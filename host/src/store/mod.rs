@@ -20,6 +20,7 @@ use unship_core::capsule::{Capsule, Manifest};
 use unship_core::protocol::StoredRelease;
 use unship_core::release::{Digest, Release, Tag};
 use unship_core::running::KnownRelease;
+use unship_core::time::Timestamp;
 
 pub use error::StoreError;
 pub use manifest::{DEPTH_MAX, FILES_MAX, PATH_BYTES_MAX, check_manifest, manifest_of};
@@ -27,6 +28,9 @@ pub use staging::Staging;
 
 use crate::clock;
 use crate::durable;
+
+/// The name below `releases` that leads to whatever is current. No tag begins with a dot.
+pub(crate) const CURRENT_NAME: &str = ".current";
 
 /// What a look at a folder found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,6 +197,29 @@ impl Store {
         }
         durable::swap_symlink(&path, &wanted)?;
         Ok(true)
+    }
+
+    /// Sees to it that `releases/.current` leads to whatever is current: a name that stays, for what starts a release
+    /// without asking which one. No tag begins with a dot.
+    pub(crate) fn follow_current(&self) -> io::Result<()> {
+        let (link, wanted) = (self.releases().join(CURRENT_NAME), Path::new("..").join("current"));
+        if fs_err::read_link(&link).is_ok_and(|target| target == wanted) {
+            return Ok(());
+        }
+        durable::swap_symlink(&link, &wanted)
+    }
+
+    /// When `current` became what it is.
+    pub(crate) fn current_since(&self) -> Option<Timestamp> {
+        let link = fs_err::symlink_metadata(self.current_link()).ok()?;
+        Some(clock::timestamp_of(link.modified().ok()?))
+    }
+
+    /// The release of a path below its folder, as the kernel names it.
+    pub(crate) fn release_at(&self, path: &Path) -> Option<Release> {
+        let below = path.strip_prefix(fs_err::canonicalize(self.releases()).ok()?).ok()?;
+        let tag = below.components().next()?.as_os_str().to_str()?.parse::<Tag>().ok()?;
+        self.stored(&tag)
     }
 
     /// What `current` is, whether or not that can be read as a release.

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use unship_core::protocol::{Instance, InstanceExit, InstanceState, SystemdUnit, UnitSpec};
 use unship_core::release::{Digest, Release, Tag};
 use unship_core::running::{ProgramFile, release_of, unknown_release};
+use unship_core::time::Timestamp;
 
 use super::bus::Listed;
 use super::unit::{Activity, ServiceFacts, SocketFacts, TimerFacts};
 use super::{Systemd, SystemdError, escape, journal, listener};
 use crate::clock;
-use crate::store;
+use crate::store::{self, CURRENT_NAME};
 use crate::supervise::{ListenerView, READY_MOMENT, SlotView, View};
 
 /// What prepares a unit's process since systemd 255.
@@ -239,6 +240,11 @@ impl Systemd {
         }
         if let Some(template) = names.template() {
             let text = escape::instance_of(template, &facts.name)?;
+            if text == CURRENT_NAME
+                && let Some(release) = self.release_of_current(facts)
+            {
+                return Some((release, None));
+            }
             let tag = text.parse::<Tag>().ok();
             if let Some(stored) = tag.as_ref().and_then(|tag| self.store.stored(tag)) {
                 return Some((stored, None));
@@ -267,6 +273,21 @@ impl Systemd {
             .or_else(|| release_of(&program, path, &self.service.name, &known))
             .or_else(|| unknown_release(&program, path, &self.service.name))?;
         Some((release, runs.then_some(program.sha256)))
+    }
+
+    /// Which release the instance runs that a connection has started: the one whose files its process is in. Where that
+    /// does not show, as with an interpreter, the one that is current and was so when it was started.
+    fn release_of_current(&self, facts: &ServiceFacts) -> Option<Release> {
+        if facts.main_pid != 0 && !is_before_exec(facts.main_pid) {
+            let leads = |what| fs_err::read_link(format!("/proc/{}/{what}", facts.main_pid)).ok();
+            let seen = ["exe", "cwd"].into_iter().filter_map(leads);
+            if let Some(release) = seen.filter_map(|path| self.store.release_at(&path)).next() {
+                return Some(release);
+            }
+        }
+        let started = facts.started_at;
+        let is_of_it = started == Timestamp(0) || self.store.current_since()? <= started;
+        self.store.current().ok().flatten().filter(|_| is_of_it)
     }
 
     /// What a plain unit's process executes, or will; and whether it does.

@@ -34,7 +34,11 @@ impl Systemd {
         let name = Systemd::unit_name(&names, &order.release)?;
         let slot = slot_number(&name, &order.release);
         let running = self.read_view()?;
-        if running.slot(slot).is_some_and(|slot| !slot.asked) {
+        // Under this name, or the one by which a connection has started it.
+        let is_it = |slot: &&SlotView| {
+            !slot.asked && slot.instance.unit == unit.name && slot.instance.release == order.release
+        };
+        if let Some(slot) = running.slots.iter().find(is_it).map(|slot| slot.slot) {
             return Ok((slot, false, running));
         }
         self.prepare(order, (&unit, &names), &name)?;

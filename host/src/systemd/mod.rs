@@ -30,7 +30,7 @@ use unship_core::release::{Digest, Release};
 pub use error::SystemdError;
 pub use hold_program::HoldProgram;
 
-use crate::store::Store;
+use crate::store::{CURRENT_NAME, Store};
 use crate::supervise::SlotView;
 use bus::Bus;
 use files::Files;
@@ -134,6 +134,16 @@ impl Systemd {
         escape::instance(template, release.tag.as_str()).ok_or_else(|| SystemdError::LongName {
             template: names.unit.clone(),
             tag: release.tag.to_string(),
+        })
+    }
+
+    /// The instance that a connection starts where none is up: of whatever release is current then, so that systemd need
+    /// not read anything anew when that becomes another one.
+    fn current_name(names: &SystemdUnit) -> Result<String, SystemdError> {
+        let Some(template) = names.template() else { return Ok(names.unit.clone()) };
+        escape::instance(template, CURRENT_NAME).ok_or_else(|| SystemdError::LongName {
+            template: names.unit.clone(),
+            tag: CURRENT_NAME.to_owned(),
         })
     }
 

@@ -33,9 +33,14 @@ impl Systemd {
         let mut changed = Vec::new();
         let mut reload = at_once;
         for (unit, names) in self.units()? {
-            let order = self.flip_of(&unit.name)?.order;
+            let takes_turns = self.flip_of(&unit.name)?.order != FlipOrder::Overlap;
             if self.point_unit(&names, release, &mut changed)? {
-                reload |= order != FlipOrder::Overlap;
+                reload |= takes_turns;
+            }
+            if takes_turns && names.socket.is_some() {
+                // Until the target is started a connection may start it, as it may have done a moment ago: that a limit
+                // of systemd's counts.
+                self.bus()?.reset_failed(&Systemd::current_name(&names)?)?;
             }
         }
         if reload {
@@ -79,11 +84,13 @@ impl Systemd {
         let Some(template) = names.template() else { return self.open_plain(names, changed) };
         let instance = Systemd::unit_name(names, release)?;
         let mut stale = false;
-        if let Some(socket) = &names.socket
-            && self.point_socket(socket, &instance)?
-        {
-            changed.push(format!("{socket} -> {instance}"));
-            stale = true;
+        if let Some(socket) = &names.socket {
+            self.store.follow_current()?;
+            let current = Systemd::current_name(names)?;
+            if self.point_socket(socket, &current)? {
+                changed.push(format!("{socket} -> {current}"));
+                stale = true;
+            }
         }
         if let Some(timer) = &names.timer {
             if self.files.drop_in(timer, Some(&format!("[Timer]\nUnit={instance}\n")))? {

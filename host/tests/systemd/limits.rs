@@ -67,7 +67,7 @@ on_host! {
         let at = |what: &str| {
             actions.iter().position(|action| action == what).unwrap_or_else(|| panic!("{what} in {actions:#?}"))
         };
-        assert!(at("daemon-reload") < at("stop web@v1.0.0 (draining)"), "{actions:#?}");
+        assert!(at("current -> v1.1.0") < at("stop web@v1.0.0 (draining)"), "{actions:#?}");
         // A connection that waited may have started the target before unship did.
         at("ended web@v1.0.0");
         host.wait_alone(&two);
@@ -124,7 +124,11 @@ on_host! {
         host.flip(&bad);
         host.wait_alone(&bad);
         // What a runbook would do by hand: measured as an outage.
-        systemctl(&["mask", "--now", &host.unit_name("web@v1.1.0.service")]);
+        let (bad_name, socket) = (host.unit_name("web@v1.1.0.service"), host.unit_name("web.socket"));
+        let drop_in = format!("/etc/systemd/system/{socket}.d/zz-unship.conf");
+        std::fs::write(&drop_in, format!("[Socket]\nService={bad_name}\n")).expect("written");
+        systemctl(&["daemon-reload"]);
+        systemctl(&["mask", "--now", &bad_name]);
         let began = std::time::Instant::now();
         while property(&host.unit_name("web.socket"), "ActiveState") != "failed" {
             assert!(began.elapsed() < Duration::from_secs(10), "the socket survived");
