@@ -58,7 +58,7 @@ pub async fn advise(world: &World, run: &RunId, said: &Said) -> Advice {
         Ok((from, contained)) => advise_for(world, &from, contained, said).await,
         Err(error) => {
             let unknown = Span::Unknown { what: vec![error.to_string()] };
-            let facts = facts(world, said, unknown, false).await;
+            let facts = facts(world, said, unknown, false, &earlier_ms(world).await);
             Advice { decision: decide(&facts), facts, from: None, to: None }
         }
     }
@@ -82,7 +82,7 @@ pub async fn advise_for(world: &World, from: &Release, contained: bool, said: &S
         }
         Err(error) => (None, Span::Unknown { what: vec![error.to_string()] }, Down::NotKnown),
     };
-    let facts = Facts { down, ..facts(world, said, span, contained).await };
+    let facts = Facts { down, ..facts(world, said, span, contained, &earlier_ms(world).await) };
     Advice { decision: decide(&facts), facts, from: Some(from.clone()), to }
 }
 
@@ -91,14 +91,14 @@ pub(super) fn contained(hosts: &[HostFacts]) -> bool {
     !hosts.is_empty() && hosts.iter().all(|host| host.held().is_some())
 }
 
-/// Everything that the table looks at.
-pub(super) async fn facts(world: &World, said: &Said, span: Span, contained: bool) -> Facts {
+/// Everything that the table looks at. `earlier_ms` is how long rollbacks took.
+pub(super) fn facts(world: &World, said: &Said, span: Span, contained: bool, earlier_ms: &[u64]) -> Facts {
     Facts {
         mode: said.mode,
         contained,
         flag: said.flag.clone(),
         hotfix: said.hotfix,
-        ceremony: Ceremony::of(earlier_ms(world).await, said.rehearsed_ms),
+        ceremony: Ceremony::of(earlier_ms.to_vec(), said.rehearsed_ms),
         span,
         hosts: world.hosts.len(),
         // What the user's own deploy command starts, it alone can stop.
@@ -110,7 +110,7 @@ pub(super) async fn facts(world: &World, said: &Said, span: Span, contained: boo
 }
 
 /// How long the completed rollbacks of this environment took. A ledger that cannot be read knows none.
-async fn earlier_ms(world: &World) -> Vec<u64> {
+pub(super) async fn earlier_ms(world: &World) -> Vec<u64> {
     let mut times = Vec::new();
     for run in world.ledger.runs(RUNS_MAX).await.unwrap_or_default() {
         let Ok(entries) = world.ledger.entries(&run).await else { continue };

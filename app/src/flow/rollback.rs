@@ -11,7 +11,7 @@ use unship_core::release::{Release, RunId, Tag};
 
 use super::ci::{self, CiReport};
 use super::claims::claims_of;
-use super::decide::{Said, contained, facts as decision_facts, span};
+use super::decide::{Said, contained, earlier_ms, facts as decision_facts, span};
 use super::deploy::command_facts;
 use super::down::Downs;
 use super::flags::{self, FlagReport, FlagWishes};
@@ -104,7 +104,10 @@ pub struct Proposal {
 
 /// Makes the plan of a rollback; changes nothing.
 pub async fn plan(world: &World, run: RunId, request: &Request) -> Result<Proposal, FlowError> {
-    let Fleet { hosts, missing } = settled(world, &run).await?;
+    // What the ledger knows of earlier rollbacks is read while the hosts are being reached.
+    let looking = futures_util::future::join(settled(world, &run), earlier_ms(world));
+    let (fleet, earlier_ms) = looking.await;
+    let Fleet { hosts, missing } = fleet?;
     let history = history::fold(&world.ledger.marks().await?);
     let Ends { bad, target } = target::ends(world, &hosts, &history, request).await?;
     let schema = match &bad {
@@ -112,7 +115,7 @@ pub async fn plan(world: &World, run: RunId, request: &Request) -> Result<Propos
         None => Schema::Same,
     };
     let (mut decided, programs, looked) =
-        option(world, &hosts, &history, &schema, (bad.as_ref(), &target), request).await?;
+        option(world, &hosts, &history, &schema, &earlier_ms, (bad.as_ref(), &target), request).await?;
     let mut reason = request.said.mode.words().to_owned();
     if let Some(more) = &request.reason {
         reason = format!("{reason}: {more}");
@@ -182,10 +185,11 @@ async fn option(
     hosts: &[HostFacts],
     history: &History,
     schema: &Schema,
+    earlier_ms: &[u64],
     (bad, target): (Option<&Release>, &Release),
     request: &Request,
 ) -> Result<(Decided, Vec<Program>, Option<Downs>), FlowError> {
-    let mut known = decision_facts(world, &request.said, span(schema), contained(hosts)).await;
+    let mut known = decision_facts(world, &request.said, span(schema), contained(hosts), earlier_ms);
     let looked = match bad {
         // Only where nothing else is left: it takes time, and asks the live database.
         Some(bad) if request.step_down || schema.broken().is_some() => {

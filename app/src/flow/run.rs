@@ -438,9 +438,10 @@ impl<'a> Run<'a> {
     /// here is merged by the next command.
     async fn end(&mut self) -> Result<(), FlowError> {
         let passed_over = self.without().union(&self.unclaimed).cloned().collect();
-        unclaim(self.world, &self.run_id(), self.state.epoch, &passed_over).await;
         let run = self.run_id();
-        let told = self.world.ledger.append(&run, &self.unsent).await;
+        let given_back = unclaim(self.world, &run, self.state.epoch, &passed_over);
+        let told = self.world.ledger.append(&run, &self.unsent);
+        let ((), told) = futures_util::future::join(given_back, told).await;
         let noticed = resume::tell(self.world, &self.state, &self.unsent).await;
         if told.is_ok() && noticed && self.state.outcome.is_some() {
             self.world.journals.close(&run)?;

@@ -280,8 +280,8 @@ impl Systemd {
     fn release_of_current(&self, facts: &ServiceFacts) -> Option<Release> {
         if facts.main_pid != 0 && !is_before_exec(facts.main_pid) {
             let leads = |what| fs_err::read_link(format!("/proc/{}/{what}", facts.main_pid)).ok();
-            let seen = ["exe", "cwd"].into_iter().filter_map(leads);
-            if let Some(release) = seen.filter_map(|path| self.store.release_at(&path)).next() {
+            let mut seen = ["exe", "cwd"].into_iter().filter_map(leads);
+            if let Some(release) = seen.find_map(|path| self.store.release_at(&path)) {
                 return Some(release);
             }
         }
