@@ -332,7 +332,8 @@ impl Lane {
         let mut conn = PgConnection::connect(&server.url(OWNER, &name)).await.expect("a connection");
         say(
             &mut conn,
-            "SET client_min_messages = error; SET extra_float_digits = 3;
+            // As in the program's own sessions nothing is compiled.
+            "SET client_min_messages = error; SET extra_float_digits = 3; SET jit = off;
             CREATE SCHEMA tool; CREATE TABLE tool._sqlx_migrations (version bigint PRIMARY KEY, description text NOT NULL,
             installed_on timestamptz NOT NULL DEFAULT now(), success boolean NOT NULL, checksum bytea NOT NULL, execution_time bigint NOT NULL)",
         )

@@ -15,11 +15,12 @@ use crate::ports::LiveSchema;
 
 /// Longest wait for the server altogether.
 const WAIT_MAX: Duration = Duration::from_secs(30);
-/// Settings of the session: nothing is written, and nobody is waited for.
-const SESSION: [(&str, &str); 4] = [
+/// Settings of the session: nothing is written, nobody is waited for, and what is asked once is not compiled.
+const SESSION: [(&str, &str); 5] = [
     ("default_transaction_read_only", "on"),
     ("statement_timeout", "10s"),
     ("lock_timeout", "2s"),
+    ("jit", "off"),
     ("application_name", "unship"),
 ];
 

@@ -120,12 +120,13 @@ impl Address {
     }
 }
 
-/// Those settings that this server knows. A role may have any of them set to what kills the work.
+/// Those settings that this server knows. A role may have any of them set to what kills the work. What is asked once
+/// under locks is not worth compiling: that takes longer than to run it.
 const SET: &str = "SELECT count(set_config(s.name, v.value, false)) FROM pg_settings s JOIN (VALUES
     ('lock_timeout', $1), ('statement_timeout', $2), ('idle_in_transaction_session_timeout', $3),
     ('idle_session_timeout', '0'), ('transaction_timeout', '0'),
     ('default_transaction_isolation', 'read committed'), ('default_transaction_deferrable', 'off'),
-    ('row_security', 'off')) v(name, value) USING (name)";
+    ('row_security', 'off'), ('jit', 'off')) v(name, value) USING (name)";
 
 /// A commit that was answered must outlive a crash of the server.
 const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false)
