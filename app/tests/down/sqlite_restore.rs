@@ -106,6 +106,45 @@ async fn unique_values_that_changed_places_find_back() {
     assert_eq!(world.dump().await, before);
 }
 
+/// The down dropped the table that a row points to, and with it what the row said; then somebody deleted the other row.
+#[tokio::test]
+async fn a_row_whose_other_row_is_gone_since_stays_as_it_is_and_everything_else_comes_back() {
+    let rebuild = |columns: &str, list: &str| {
+        format!(
+            "CREATE TABLE made ({columns}); INSERT INTO made ({list}) SELECT {list} FROM owners; \
+             DROP TABLE owners; ALTER TABLE made RENAME TO owners;"
+        )
+    };
+    let steps = [
+        pair(
+            "CREATE TABLE owners (id TEXT PRIMARY KEY);
+             CREATE TABLE repos (id INTEGER PRIMARY KEY, owner REFERENCES owners(id) ON DELETE SET NULL);",
+            "",
+        ),
+        pair(&rebuild("id TEXT PRIMARY KEY, bio", "id"), &rebuild("id TEXT PRIMARY KEY", "id")),
+    ];
+    let world = World::new(Tool::Sqlx, &steps).await;
+    world.run("INSERT INTO owners VALUES ('a', 1), ('b', 2); INSERT INTO repos VALUES (1, 'a'), (2, 'b'), (3, 'b')").await;
+    let program = world.accepted().await;
+    world.down(&program).await.expect("a step");
+    assert_eq!(
+        world.number("SELECT count(*) FROM repos WHERE owner IS NULL").await,
+        3,
+        "the case shows something"
+    );
+    world.run("DELETE FROM owners WHERE id = 'a'").await;
+    world.up_again().await;
+    let restored = world.restore(OnConflict::Keep, false).await.expect("put back");
+    let conflicts: Vec<String> =
+        restored.conflicts.iter().map(|one| format!("{} {}: {}", one.table.name, one.key, one.why)).collect();
+    assert_eq!(conflicts, ["owners 'a': the row is gone", "repos 1: a row that it points to is gone"]);
+    assert_eq!((restored.rows, restored.conflicts_count), (3, 2), "{restored:?}");
+    assert_eq!(world.number("SELECT count(*) FROM repos WHERE owner = 'b'").await, 2);
+    assert_eq!(world.number("SELECT count(*) FROM owners WHERE id = 'b' AND bio = 2").await, 1);
+    let again = world.restore(OnConflict::Keep, false).await.expect("put back again");
+    assert_eq!((again.rows, again.conflicts_count), (0, 2), "{again:?}");
+}
+
 /// SQLite lets NULLs into a primary key. A rebuilt table deals out its rowids anew, here in the order of an index, so
 /// that they tell no row.
 #[tokio::test]

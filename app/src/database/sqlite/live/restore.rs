@@ -15,6 +15,8 @@ use crate::ports::{DatabaseFailure, OnConflict, Progress, Restored, Salvaged};
 /// How long one try waits for the lock, in milliseconds, and how often that is tried.
 const LOCK_MS_MAX: u64 = 5_000;
 const ATTEMPTS_MAX: u32 = 6;
+/// How often rows are put back without those that would point to nothing.
+const TURNS_MAX: usize = 16;
 
 /// Puts it back; with `dry_run` all of it is rolled back.
 pub async fn restore(
@@ -80,11 +82,7 @@ async fn inside(
     }
     let names: Vec<&str> = kept.layouts.iter().map(|layout| layout.table.as_str()).collect();
     let triggers = take_triggers(conn, &names).await?;
-    for one in &all {
-        progress.said(&format!("putting back `{}`", one.layout.table));
-        one.put_back(conn, conflicts).await?;
-    }
-    take_out_dangling(conn, &all).await?;
+    put_back(conn, &mut all, conflicts, progress).await?;
     let mut restored = Restored::default();
     for one in &all {
         one.finish(conn, &mut restored).await?;
@@ -101,6 +99,40 @@ async fn inside(
         .await
         .map_err(|error| failed("writing down that it was put back", &error))?;
     Ok(restored)
+}
+
+/// Writes what can be written. Rows that would point to nothing are left as they are, and since others may have been
+/// written because of them, all is done again without them.
+async fn put_back(
+    conn: &mut SqliteConnection,
+    all: &mut [Returning<'_>],
+    conflicts: OnConflict,
+    progress: &dyn Progress,
+) -> Result<(), DatabaseFailure> {
+    for _ in 0..TURNS_MAX {
+        turn(conn, "SAVEPOINT unship_put_back").await?;
+        for one in &mut *all {
+            progress.said(&format!("putting back `{}`", one.layout.table));
+            one.put_back(conn, conflicts).await?;
+        }
+        take_out_dangling(conn, all).await?;
+        let mut dangles = false;
+        for one in &mut *all {
+            dangles |= one.leave_dangling(conn).await?;
+        }
+        if !dangles {
+            return turn(conn, "RELEASE unship_put_back").await;
+        }
+        turn(conn, "ROLLBACK TO unship_put_back; RELEASE unship_put_back").await?;
+    }
+    Err(refused(
+        "putting the rows back would leave some that point to rows which are gone since",
+        "what is salvaged can be written to files: unship salvage export",
+    ))
+}
+
+async fn turn(conn: &mut SqliteConnection, sql: &str) -> Result<(), DatabaseFailure> {
+    say(conn, sql).await.map_err(|error| failed("putting rows back", &error))
 }
 
 /// Fails unless the migration is applied again.

@@ -35,6 +35,8 @@ pub struct Returning<'a> {
     is_unchanged: String,
     /// What is not NULL in every row `t`.
     is_there: String,
+    /// Rows of the store that must not be written: what they point to is gone.
+    left: Vec<i64>,
 }
 
 impl<'a> Returning<'a> {
@@ -77,6 +79,7 @@ impl<'a> Returning<'a> {
             is_unchanged: identical(&kept("t")?, &left),
             is_it,
             is_there,
+            left: Vec::new(),
             layout,
             table,
         })
@@ -131,7 +134,13 @@ impl<'a> Returning<'a> {
              ELSE '{changed}' END \
              FROM {store} AS s LEFT JOIN {target} AS t ON {is_it} WHERE s.unship_done = 0"
         );
-        self.say(conn, &sql).await
+        self.say(conn, &sql).await?;
+        for row in &self.left {
+            let sql = format!("UPDATE {words} SET what = 'dangling' WHERE row = ?");
+            let left = sqlx::query(AssertSqlSafe(sql)).bind(row).execute(&mut *conn).await;
+            left.map_err(|error| self.failed(&error))?;
+        }
+        Ok(())
     }
 
     /// Whether another row has the key of `t` as well, as those that no constraint keeps apart may since the down: which
@@ -251,36 +260,49 @@ impl<'a> Returning<'a> {
     /// down; how many.
     pub async fn take_out_dangling(&self, conn: &mut SqliteConnection) -> Result<u64, DatabaseFailure> {
         let Returning { words, store, target, is_it, .. } = self;
-        let Some(rowid) = self.table.rowid.filter(|_| !self.layout.dangled) else { return Ok(0) };
-        let of = sqlite_text(&self.table.name)?;
-        let dangling = format!(
-            "SELECT s.unship_row FROM {store} AS s JOIN {target} AS t ON {is_it} \
-             WHERE t.{rowid} IN (SELECT rowid FROM pragma_foreign_key_check({of}, 'main'))"
+        let (Some(rowid), Some(dangling)) = (self.table.rowid, self.dangling()?) else { return Ok(0) };
+        let sql = format!(
+            "UPDATE {words} SET what = 'dangling' WHERE what = 'done' AND row IN ({dangling} AND s.unship_state = 'gone')"
         );
-        let left = format!(
-            "SELECT count(*) FROM {words} WHERE what = 'done' AND row IN ({dangling} AND s.unship_state = 'kept')"
-        );
-        let left: Vec<i64> = self.fetch(conn, &left).await?;
-        if left.first().is_some_and(|left| *left > 0) {
-            return Err(refused(
-                format!(
-                    "putting back `{}` would leave rows that point to rows which are gone since",
-                    self.table.name
-                ),
-                "what is salvaged can be written to files: unship salvage export",
-            ));
-        }
-        let sql = format!("UPDATE {words} SET what = 'dangling' WHERE what = 'done' AND row IN ({dangling})");
         let found = sqlx::query(AssertSqlSafe(sql)).execute(&mut *conn).await;
         let found = found.map_err(|error| self.failed(&error))?.rows_affected();
         if found > 0 {
             let sql = format!(
                 "DELETE FROM {target} WHERE {rowid} IN (SELECT t.{rowid} FROM {store} AS s JOIN {target} AS t ON {is_it} \
-                 JOIN {words} AS d ON d.row = s.unship_row WHERE d.what = 'dangling')"
+                 JOIN {words} AS d ON d.row = s.unship_row WHERE d.what = 'dangling' AND s.unship_state = 'gone')"
             );
             self.say(conn, &sql).await?;
         }
         Ok(found)
+    }
+
+    /// Leaves rows as they are from the next time on that were there and point, as they were, to rows which are gone
+    /// since; whether there are any.
+    pub async fn leave_dangling(&mut self, conn: &mut SqliteConnection) -> Result<bool, DatabaseFailure> {
+        let Some(dangling) = self.dangling()? else { return Ok(false) };
+        let words = &self.words;
+        let found: Vec<i64> = self
+            .fetch(
+                conn,
+                &format!(
+                    "SELECT row FROM {words} WHERE what = 'done' AND row IN ({dangling} AND s.unship_state = 'kept')"
+                ),
+            )
+            .await?;
+        self.left.extend(&found);
+        Ok(!found.is_empty())
+    }
+
+    /// The rows of the store whose row in the table points to one that is not there; none where such rows were there
+    /// before the down.
+    fn dangling(&self) -> Result<Option<String>, DatabaseFailure> {
+        let Returning { store, target, is_it, .. } = self;
+        let Some(rowid) = self.table.rowid.filter(|_| !self.layout.dangled) else { return Ok(None) };
+        let of = sqlite_text(&self.table.name)?;
+        Ok(Some(format!(
+            "SELECT s.unship_row FROM {store} AS s JOIN {target} AS t ON {is_it} \
+             WHERE t.{rowid} IN (SELECT rowid FROM pragma_foreign_key_check({of}, 'main'))"
+        )))
     }
 
     /// Counts, names the conflicts, and remembers in the store which rows are back.
