@@ -1,13 +1,15 @@
-//! shithubd on the hosts as its own playbook installs it: plain units, one file in `/usr/local/bin`, PostgreSQL on
-//! db-01. What the operator of the runbook has.
+//! shithubd on the hosts with PostgreSQL on db-01: as its own playbook installs it, with plain units and one file in
+//! `/usr/local/bin`, which is what the operator of the runbook has; or with the units of unship, which overlap.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
 use unship::load::LoadPlan;
+use unship::load::plan::RequestPlan;
 
 use crate::testbed::{Failure, run};
-use crate::world::{Said, World, repository, request};
+use crate::world::{Said, World, in_time, repository, request};
 
 /// Good.
 pub const GOOD: &str = "v1.0.0";
@@ -38,13 +40,14 @@ pub struct EndState {
 }
 
 impl<'w> Forge<'w> {
-    /// Nothing of shithubd is on the hosts, its database is empty, and the history is checked out.
-    pub fn new(world: &'w World) -> Result<Forge<'w>, Failure> {
+    /// Nothing of shithubd is on the hosts, its database is empty, the history is checked out, and these releases are
+    /// built.
+    pub fn new(world: &'w World, releases: &[&str]) -> Result<Forge<'w>, Failure> {
         let forge = Forge { world };
         forge.remove()?;
         let history = repository().join("examples/shithubd/history/make-history");
         run(Command::new(history).arg(forge.checkout()))?;
-        for tag in [GOOD, BAD] {
+        for tag in releases {
             forge.build(tag)?;
         }
         // What `cargo build` would make again for minutes is taken from where it was made once.
@@ -124,8 +127,41 @@ impl<'w> Forge<'w> {
         command.env("PATH", path).env("CARGO", self.world.path("take-build")).env("ANSIBLE_NOCOLOR", "1");
     }
 
-    /// Writes `unship.toml` with an environment's table besides what all have.
+    /// Writes `unship.toml` for the playbook's units, with an environment's table besides what all have.
     pub fn configure(&self, environment: &str) -> Result<(), Failure> {
+        let unit = |name: &str| format!("systemd = {{ unit = \"{name}.service\" }}");
+        self.configure_units([unit("shithubd"), unit("shithubd-worker")], environment)
+    }
+
+    /// Writes `unship.toml` for units that overlap, and puts on every host those that unship offers for it, with the
+    /// service's own configuration.
+    pub fn install_overlap(&self) -> Result<(), Failure> {
+        self.configure_units(
+            [String::new(), String::new()],
+            "manager = \"systemd\"\ndata = \"/var/lib/shithubd\"",
+        )?;
+        let folder = self.world.path("units");
+        let into = folder.display().to_string();
+        self.unship(&["init", "--systemd", "--user", "shithub", "--into", &into])?.ends_with(0)?;
+        let url = fs_err::read_to_string(self.world.testbed.file("shithub.url"))?;
+        let own = format!("database_url = \"{}\"\ndata_dir = \"/var/lib/shithubd\"\n", url.trim());
+        for host in self.world.hosts() {
+            let put = |content: &[u8], path: &str| self.world.testbed.put(&host.name, content, path, "640");
+            for file in fs_err::read_dir(&folder)? {
+                let file = file?;
+                let path = format!("/etc/systemd/system/{}", file.file_name().to_string_lossy());
+                put(&fs_err::read(file.path())?, &path)?;
+            }
+            put(own.as_bytes(), "/etc/shithubd/shithubd.toml")?;
+        }
+        self.on_hosts(
+            "chgrp shithub /etc/shithubd/shithubd.toml; install -d -o shithub -g shithub /var/lib/shithubd; \
+             systemctl daemon-reload",
+        )
+        .map(drop)
+    }
+
+    fn configure_units(&self, [web, worker]: [String; 2], environment: &str) -> Result<(), Failure> {
         let text = format!(
             r#"[service]
 name = "shithubd"
@@ -137,11 +173,11 @@ artifact = "target/release/shithubd"
 name = "web"
 command = ["bin/shithubd", "web"]
 listen = "0.0.0.0:{PORT}"
-systemd = {{ unit = "shithubd.service" }}
+{web}
 [[unit]]
 name = "worker"
 command = ["bin/shithubd", "worker"]
-systemd = {{ unit = "shithubd-worker.service" }}
+{worker}
 [database]
 url_file = "{url}"
 [migrations]
@@ -174,20 +210,68 @@ sudo = true
         Ok(fs_err::write(self.checkout().join("unship.toml"), text)?)
     }
 
-    /// Reads on every host, from inside its network.
+    /// Reads on every host.
     pub fn load(&self) -> Result<Vec<(String, unship::load::Load)>, Failure> {
-        let plan = LoadPlan {
-            rate_per_s: 40,
-            requests: vec![
-                request("repositories", "GET", "/api/repos", 90, 200),
-                request("slow", "GET", "/slow?ms=1500", 10, 200),
-            ],
-            ..LoadPlan::default()
-        };
+        self.load_of(vec![
+            request("repositories", "GET", "/api/repos", 90, 200),
+            request("slow", "GET", "/slow?ms=1500", 10, 200),
+        ])
+    }
+
+    /// These requests on every host, from inside its network.
+    pub fn load_of(&self, requests: Vec<RequestPlan>) -> Result<Vec<(String, unship::load::Load)>, Failure> {
+        let plan = LoadPlan { rate_per_s: 40, requests, ..LoadPlan::default() };
         let hosts = self.world.hosts().iter();
         hosts
             .map(|host| Ok((host.name.clone(), self.world.load_of(&host.name, PORT, plan.clone())?)))
             .collect()
+    }
+
+    /// One request on a host: status and answer; none where nobody answered.
+    pub fn ask(
+        &self,
+        host: &str,
+        (method, path): (&str, &str),
+        token: Option<&str>,
+        body: Option<&Value>,
+    ) -> Option<(u16, Value)> {
+        let url = format!("http://127.0.0.1:{PORT}{path}");
+        let mut words: Vec<String> =
+            ["curl", "-sS", "--max-time", "10", "-w", "\n%{http_code}", "-X", method, &url]
+                .map(str::to_owned)
+                .into();
+        let headers = [
+            token.map(|token| format!("authorization: Bearer {token}")),
+            body.map(|_| "content-type: application/json".to_owned()),
+        ];
+        words.extend(headers.into_iter().flatten().flat_map(|header| ["-H".to_owned(), header]));
+        words.extend(body.into_iter().flat_map(|body| ["-d".to_owned(), body.to_string()]));
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let said = self.world.testbed.at(host, &words).ok()?;
+        let (answer, status) = said.rsplit_once('\n')?;
+        Some((status.trim().parse().ok()?, serde_json::from_str(answer).unwrap_or_default()))
+    }
+
+    /// Both units of every host come to run this release and nothing else, looked at past unship.
+    pub fn all_come_to_serve(&self, tag: &str) -> Result<(), Failure> {
+        let program = Forge::digest(tag)?;
+        self.world.hosts().iter().try_for_each(|host| {
+            in_time(|| {
+                let current =
+                    self.world.testbed.at(&host.name, &["readlink", "-f", "/opt/shithubd/current"])?;
+                let running = self.world.running(&host.name, "shithubd")?;
+                let answers = self.ask(&host.name, ("GET", "/version"), None, None);
+                let version = answers.as_ref().and_then(|(_, answer)| answer["version"].as_str());
+                let is_so = current.trim().ends_with(&format!("/{tag}"))
+                    && running == [program.as_str(), &program]
+                    && version == Some(tag);
+                is_so.then_some(()).ok_or_else(|| {
+                    let found =
+                        format!("current is {current:?}, it runs {running:?} and answers {answers:?}");
+                    format!("{} should serve {tag}, {program}: {found}", host.name).into()
+                })
+            })
+        })
     }
 
     /// The processes of both units on every host.
@@ -214,40 +298,42 @@ sudo = true
              sha256sum </etc/shithubd/flags.json; sha256sum </etc/shithubd/shithubd.toml; \
              curl -sS --max-time 5 http://127.0.0.1:8080/version | grep -o '\"version\":\"[^\"]*\"'",
         )?;
-        let lines = |words: &[&str]| -> Result<Vec<String>, Failure> {
-            let said = self.on_database(words)?;
-            // What newer ones write to keep a dump's own commands apart is another one each time.
-            let kept = said
-                .lines()
-                .filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"));
-            Ok(kept.map(str::to_owned).collect())
-        };
-        let mut rows = lines(&[
-            "pg_dump",
-            "--data-only",
-            "--inserts",
-            WITHOUT_SALVAGE,
-            "--exclude-table=_sqlx_migrations",
-            "shithub",
-        ])?;
+        let mut rows = self.dump(&["--data-only", "--inserts", "--exclude-table=_sqlx_migrations"])?;
         rows.retain(|line| line.starts_with("INSERT"));
         rows.sort_unstable();
-        let mut schema = lines(&["pg_dump", "--schema-only", WITHOUT_SALVAGE, "shithub"])?;
-        // The fence, and the notes of what is written until the hotfix comes, go with it.
-        schema.retain(|line| !line.is_empty() && !line.starts_with("--") && !line.contains(" unship_"));
         Ok(EndState {
             hosts,
-            migrations: self
-                .sql("shithub", "select version from _sqlx_migrations where success order by version")?,
-            schema: schema.join("\n"),
+            migrations: self.query("select version from _sqlx_migrations where success order by version")?,
+            schema: self.schema()?,
             rows,
         })
+    }
+
+    /// The database's schema, as pg_dump writes it.
+    pub fn schema(&self) -> Result<String, Failure> {
+        let mut schema = self.dump(&["--schema-only"])?;
+        // The fence, and the notes of what is written until the hotfix comes, go with it.
+        schema.retain(|line| !line.is_empty() && !line.starts_with("--") && !line.contains(" unship_"));
+        Ok(schema.join("\n"))
+    }
+
+    fn dump(&self, options: &[&str]) -> Result<Vec<String>, Failure> {
+        let said = self.on_database(&[&["pg_dump", WITHOUT_SALVAGE], options, &["shithub"]].concat())?;
+        // What newer ones write to keep a dump's own commands apart is another one each time.
+        let kept =
+            said.lines().filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"));
+        Ok(kept.map(str::to_owned).collect())
     }
 
     /// A row that only the newer schema has a place for.
     pub fn give_topic(&self) -> Result<(), Failure> {
         let text = "insert into repo_topics (repo_id, topic, created_at) select min(id), 'rust', 0 from repos on conflict do nothing";
-        self.sql("shithub", text).map(drop)
+        self.query(text).map(drop)
+    }
+
+    /// What a statement answers in the service's database.
+    pub fn query(&self, text: &str) -> Result<String, Failure> {
+        self.sql("shithub", text)
     }
 
     fn sql(&self, database: &str, text: &str) -> Result<String, Failure> {
@@ -261,9 +347,9 @@ sudo = true
     /// Takes all of it from the hosts and out of the database.
     fn remove(&self) -> Result<(), Failure> {
         self.on_hosts(
-            "systemctl stop shithubd.service shithubd-worker.service 2>/dev/null; \
-             rm -rf /etc/systemd/system/shithubd*.service /etc/systemd/system/shithubd*.service.d \
-             /etc/systemd/system/multi-user.target.wants/shithubd* /etc/shithubd /var/lib/shithubd /opt/shithubd \
+            "systemctl stop 'shithubd*' 2>/dev/null; \
+             rm -rf /etc/systemd/system/shithubd* /etc/systemd/system/*.wants/shithubd* \
+             /etc/shithubd /var/lib/shithubd /opt/shithubd \
              /usr/local/bin/shithubd; systemctl daemon-reload; systemctl reset-failed",
         )?;
         self.sql("postgres", "drop database if exists shithub with (force)")?;

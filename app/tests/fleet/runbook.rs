@@ -40,7 +40,7 @@ fn is_good(state: &EndState, migrations: &str) -> Result<(), Failure> {
 #[tokio::test]
 async fn the_runbooks_commands_and_one_rollback_end_alike() {
     in_proof(Units::Plain, async |world| {
-        let forge = Forge::new(world)?;
+        let forge = Forge::new(world, &[GOOD, BAD])?;
         // The code alone: the migrations since only added something.
         checked_out_and_deployed(&forge, GOOD)?;
         is_used(&forge)?;
@@ -81,7 +81,7 @@ async fn the_runbooks_commands_and_one_rollback_end_alike() {
 #[tokio::test]
 async fn the_last_resort_by_hand_and_by_one_rollback_end_alike() {
     in_proof(Units::Plain, async |world| {
-        let forge = Forge::new(world)?;
+        let forge = Forge::new(world, &[GOOD, BAD])?;
         checked_out_and_deployed(&forge, GOOD)?;
         is_used(&forge)?;
         checked_out_and_deployed(&forge, BAD)?;
@@ -118,7 +118,7 @@ async fn the_last_resort_by_hand_and_by_one_rollback_end_alike() {
 #[tokio::test]
 async fn a_command_that_restarts_nothing_is_found_out() {
     in_proof(Units::Plain, async |world| {
-        let forge = Forge::new(world)?;
+        let forge = Forge::new(world, &[GOOD, BAD])?;
         checked_out_and_deployed(&forge, GOOD)?;
         let before = forge.end_state()?;
         let swap = "#!/bin/sh\nset -eu\nfor host in web-01 web-02 web-03; do\n\
@@ -142,7 +142,7 @@ async fn a_command_that_restarts_nothing_is_found_out() {
 #[tokio::test]
 async fn a_plain_install_is_adopted_without_downtime() {
     in_proof(Units::Plain, async |world| {
-        let forge = Forge::new(world)?;
+        let forge = Forge::new(world, &[GOOD, BAD])?;
         checked_out_and_deployed(&forge, GOOD)?;
         is_used(&forge)?;
         forge.configure("strategy = \"native\"")?;

@@ -277,11 +277,7 @@ connect = "3s"
         }
         let wanted = self.testbed.at(host, &["sha256sum", &format!("{}/files/bin/tinyd", current.trim())])?;
         let wanted = wanted.split_whitespace().next().unwrap_or_default().to_owned();
-        let script = "for u in $(systemctl list-units --plain --no-legend --state=active,activating,deactivating \
-            \"$1*.service\" | cut -d' ' -f1); do p=$(systemctl show -P MainPID $u); \
-            [ $p = 0 ] || sha256sum < /proc/$p/exe; done";
-        let running = self.testbed.at(host, &["sh", "-c", script, "-", &self.service])?;
-        let running: Vec<&str> = running.lines().filter_map(|line| line.split_whitespace().next()).collect();
+        let running = self.running(host, &self.service)?;
         if running != [wanted.as_str()] {
             return wrong("these programs run", &format!("{running:?}, not {wanted}"));
         }
@@ -292,6 +288,16 @@ connect = "3s"
         }
     }
 
+    /// Digests of what all processes of a service's units execute.
+    pub fn running(&self, host: &str, service: &str) -> Result<Vec<String>, Failure> {
+        let script = "for u in $(systemctl list-units --plain --no-legend --state=active,activating,deactivating \
+            \"$1*.service\" | cut -d' ' -f1); do p=$(systemctl show -P MainPID $u); \
+            [ $p = 0 ] || sha256sum < /proc/$p/exe; done";
+        let running = self.testbed.at(host, &["sh", "-c", script, "-", service])?;
+        let digests = running.lines().filter_map(|line| line.split_whitespace().next());
+        Ok(digests.map(str::to_owned).collect())
+    }
+
     /// What `/version` says on the host.
     pub fn version(&self, host: &str) -> Result<String, Failure> {
         let url = format!("http://127.0.0.1:{}/version", self.port);
@@ -300,13 +306,7 @@ connect = "3s"
 
     /// The same within the time that the old release may take to finish its requests.
     pub fn comes_to_prove(&self, host: &str, tag: &str) -> Result<(), Failure> {
-        let began = Instant::now();
-        loop {
-            match self.proves(host, tag) {
-                Err(_) if began.elapsed() < LEFT_MAX => std::thread::sleep(Duration::from_millis(100)),
-                result => return result,
-            }
-        }
+        in_time(|| self.proves(host, tag))
     }
 
     /// Every host comes to be on the release.
@@ -347,6 +347,17 @@ pub fn until(what: &str, is_so: impl Fn() -> Result<bool, Failure>) -> Result<()
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())
+}
+
+/// Looks again until it is so, within the time that the old release may take to finish its requests.
+pub fn in_time(look: impl Fn() -> Result<(), Failure>) -> Result<(), Failure> {
+    let began = Instant::now();
+    loop {
+        match look() {
+            Err(_) if began.elapsed() < LEFT_MAX => std::thread::sleep(Duration::from_millis(100)),
+            result => return result,
+        }
+    }
 }
 
 /// What a test has to say besides that it passed.

@@ -113,3 +113,29 @@ INSERT INTO c (line) VALUES ($1)
 CREATE TABLE d (a_id int);
 -- query: 9
 INSERT INTO a (id, k) SELECT $1, count(*) FROM a
+
+-- pair: a new table beside one whose rows go with others
+CREATE TABLE users (id int PRIMARY KEY);
+ALTER TABLE a ADD COLUMN owner int REFERENCES users ON DELETE CASCADE;
+-- rows
+INSERT INTO users VALUES (1);
+UPDATE a SET owner = 1;
+-- step
+CREATE TABLE d (a_id int NOT NULL REFERENCES a ON DELETE CASCADE, topic text, PRIMARY KEY (a_id, topic));
+-- newer
+INSERT INTO d VALUES (1, 'x');
+-- query
+DELETE FROM users
+
+-- pair: a new table beside one whose other column follows
+CREATE TABLE users (id int PRIMARY KEY);
+ALTER TABLE a ADD COLUMN owner int REFERENCES users ON UPDATE CASCADE;
+-- rows
+INSERT INTO users VALUES (1);
+UPDATE a SET owner = 1;
+-- step
+CREATE TABLE d (a_id int REFERENCES a);
+-- newer
+INSERT INTO d VALUES (1);
+-- query
+UPDATE users SET id = id + 100

@@ -137,3 +137,57 @@ CREATE TABLE d (m int REFERENCES m_1);
 INSERT INTO d VALUES (1);
 -- query: 1
 DELETE FROM m WHERE id = $1
+
+-- pair: fk on what a cascade takes away
+CREATE TABLE users (id int PRIMARY KEY);
+ALTER TABLE a ADD COLUMN owner int REFERENCES users ON DELETE CASCADE;
+-- rows
+INSERT INTO users VALUES (1);
+UPDATE a SET owner = 1;
+-- step
+CREATE TABLE d (a_id int REFERENCES a);
+-- newer
+INSERT INTO d VALUES (1);
+-- query: 1
+DELETE FROM users WHERE id = $1
+
+-- pair: fk on keys that follow others
+CREATE TABLE users (id int PRIMARY KEY);
+CREATE TABLE b (id int PRIMARY KEY REFERENCES users ON UPDATE CASCADE);
+-- rows
+INSERT INTO users VALUES (1);
+INSERT INTO b VALUES (1);
+-- step
+CREATE TABLE d (b_id int REFERENCES b ON DELETE CASCADE);
+-- newer
+INSERT INTO d VALUES (1);
+-- query
+UPDATE users SET id = id + 100
+
+-- pair: fk on keys that are computed from columns that follow others
+CREATE TABLE users (id int PRIMARY KEY);
+CREATE TABLE b (owner int REFERENCES users ON UPDATE CASCADE, code int GENERATED ALWAYS AS (owner * 2) STORED UNIQUE);
+-- rows
+INSERT INTO users VALUES (1);
+INSERT INTO b VALUES (1);
+-- step
+CREATE TABLE d (code int REFERENCES b (code) ON DELETE CASCADE);
+-- newer
+INSERT INTO d VALUES (2);
+-- query
+UPDATE users SET id = id + 100
+
+-- pair: fk on a chain that a cascade takes away
+CREATE TABLE users (id int PRIMARY KEY);
+CREATE TABLE b (id int PRIMARY KEY, owner int REFERENCES users ON DELETE CASCADE);
+CREATE TABLE c (id int PRIMARY KEY, b_id int REFERENCES b ON DELETE CASCADE);
+-- rows
+INSERT INTO users VALUES (1);
+INSERT INTO b VALUES (1, 1);
+INSERT INTO c VALUES (1, 1);
+-- step
+CREATE TABLE d (c_id int REFERENCES c);
+-- newer
+INSERT INTO d VALUES (1);
+-- query
+DELETE FROM users

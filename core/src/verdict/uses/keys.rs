@@ -67,6 +67,18 @@ impl ForeignKey {
         [self.on_delete, self.on_update].iter().any(|action| *action != Action::Refuses)
     }
 
+    /// Does it take rows of its own table away?
+    pub fn takes_away(&self) -> bool {
+        self.on_delete == Action::Cascades
+    }
+
+    /// The columns of its own table that it may change.
+    pub fn changes(&self) -> &[String] {
+        let sets = |action| matches!(action, Action::SetsNull | Action::SetsDefault);
+        let changes = sets(self.on_delete) || self.on_update != Action::Refuses;
+        if changes { &self.columns } else { &[] }
+    }
+
     /// Does it point at this table?
     pub fn points_at(&self, table: &Name) -> bool {
         let schema = &self.target.schema;

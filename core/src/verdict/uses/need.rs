@@ -1,7 +1,7 @@
 //! What has to hold for a change to leave the older release alone, and whether its queries say that it holds.
 
 use super::refusal::{has_triggers, is_constrained, is_generated, is_replaced_by_less, set_by_trigger};
-use super::{Fate, Used, Uses, bare};
+use super::{Fate, ForeignKey, Table, Used, Uses, bare};
 use crate::schema::{Catalog, Fact, Kind, Name};
 use crate::sql::WriteKind;
 
@@ -314,10 +314,22 @@ impl Uses {
                 return Open(format!("{} may change keys of {table} that are pointed at", query.id));
             }
         }
-        match self.unwritten_indirectly(table) {
-            Holds(_) => Holds(format!("no query takes away what is pointed at in {table}")),
-            other => other,
+        let kept = || Holds(format!("no query takes away what is pointed at in {table}"));
+        if self.written_beyond_keys(table) {
+            return self.unwritten_indirectly(table);
         }
+        // What foreign keys of the table do to it when rows are written that they point at.
+        for constraint in Table::of(after, table).objects() {
+            let Some(key) = ForeignKey::of(constraint) else { continue };
+            let of_keys = |column: &String| set_otherwise || keys.contains(&column.to_lowercase());
+            let changes_keys = key.changes().iter().any(|column| keys.is_empty() || of_keys(column));
+            if self.written_indirectly(table).is_some()
+                && (deletes && key.takes_away() || updates && changes_keys)
+            {
+                return Open(format!("constraint {} may write {table}", constraint.name));
+            }
+        }
+        self.dynamic().map_or_else(kept, |by| Open(puts_together(by)))
     }
 
     fn default_unused(&self, column: &Name, doubted: bool, after: &Catalog) -> Answer {
