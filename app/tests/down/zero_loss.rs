@@ -22,6 +22,8 @@ use crate::world::{Heard, OWNER, by, say};
 const CASES: u64 = 500;
 /// Cases that run at once, each in a database of its own.
 const LANES: usize = 4;
+/// How many cases a lane lives through in one database.
+const LIVES_MAX: u32 = 50;
 
 /// Types with values that a careless copy would change.
 const TYPES: &[(&str, &[&str])] = &[
@@ -534,12 +536,17 @@ fn nothing_is_lost_by_a_step_down() {
         for _ in 0..LANES {
             scope.spawn(|| {
                 tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
-                    let mut lane = Lane::open(&server).await;
+                    let (mut lane, mut lived) = (Lane::open(&server).await, 0);
                     loop {
                         let seed = next.fetch_add(1, Ordering::Relaxed);
                         if seed >= first + cases || wrong.lock().expect("a lock").len() >= 5 {
                             break;
                         }
+                        // A catalog that has seen too many schemas come and go slows everything down.
+                        if lived == LIVES_MAX {
+                            (lane, lived) = (Lane::open(&server).await, 0);
+                        }
+                        lived += 1;
                         let case = case(seed);
                         let ended = lane.live(seed, &case, false).await.unwrap_or_else(Some);
                         if let Some(why) = ended {
