@@ -49,8 +49,13 @@ pub fn of_template(
             lives.insert(invocation.to_owned(), life);
         }
         let Some(life) = lives.get_mut(invocation) else { continue };
+        // Nobody sends that signal: one that was told to stop, and has this fault before it is done, ends by itself.
+        let has_aborted = word("MESSAGE").is_some_and(|text| text.contains("status=6/ABRT"));
         match word("MESSAGE_ID") {
-            Some(STOPPING) => life.signalled_us = life.signalled_us.or(at),
+            Some(PROCESS_ENDED) if has_aborted => {
+                (life.signalled_us, life.ended_us) = (None, life.ended_us.or(at));
+            }
+            Some(STOPPING) if life.ended_us.is_none() => life.signalled_us = life.signalled_us.or(at),
             Some(PROCESS_ENDED | ENDED_WELL) => life.ended_us = life.ended_us.or(at),
             _ if by_systemd.is_none() => life.pid = word("_PID").unwrap_or_default().parse()?,
             _ => {}
