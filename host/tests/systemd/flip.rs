@@ -59,6 +59,17 @@ on_host! {
         systemctl(&["stop", &host.unit_name("web@v1.1.0.service")]);
         assert_eq!(host.version(), "v1.1.0");
         host.wait_alone(&two);
+        // What a connection started is the release like any other: it is gone back from, and it may be stopped first.
+        let load = host.load();
+        host.flip(&one);
+        host.wait_alone(&one);
+        assert_eq!(load.end().failed, Vec::<String>::new());
+        systemctl(&["stop", &host.unit_name("web@v1.0.0.service")]);
+        assert_eq!(host.version(), "v1.0.0");
+        let actions = host.stop_first(&two);
+        assert!(actions.contains(&"ended web@v1.0.0".to_owned()), "{actions:?}");
+        host.wait_alone(&two);
+        assert_eq!(host.version(), "v1.1.0");
     }
 
     fn a_release_that_never_gets_ready_or_ends_at_once_leaves_the_other_serving(host) {
